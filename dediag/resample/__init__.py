@@ -1,0 +1,1 @@
+"""Refits: which samples or simulated counts (plans), how they are drawn, and running them."""
