@@ -1,0 +1,203 @@
+"""Dispersions (steps 2, 4 and 5 of the method): gene-wise, shrunken toward the trend, and per group."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dediag.cohort import frozen
+from dediag.model.coefficients import Data, Space, fit_coefficients
+from dediag.model.prior import log_residual_variance, prior_variance
+from dediag.model.trend import Trend, fit_trend
+from dediag.model.weights import NO_WEIGHTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from dediag.model.design import Design
+    from dediag.model.fit import NBFit
+
+SMALLEST = 1e-8
+OUTLIER_SD = 2.0  # gene-wise estimates this many SD above the trend are not shrunken
+
+
+def largest(n_samples: int) -> float:
+    """The upper bound of a dispersion."""
+    return max(10.0, float(n_samples))
+
+
+@dataclass(frozen=True)
+class GeneWise:
+    """Gene-wise dispersions with what they rest on; arrays over the fitted genes."""
+
+    base_mean: NDArray[np.float64]  # (n_rows,)
+    base_variance: NDArray[np.float64]  # (n_rows,)
+    start: NDArray[np.float64]  # (n_rows,)
+    cell_mean: NDArray[np.float64]  # (n_rows, n_cells) at size factor 1
+    dispersion: NDArray[np.float64]  # (n_rows,)
+    tries: NDArray[np.int64]  # (n_rows,)
+
+
+@dataclass(frozen=True)
+class Shrunken:
+    """Dispersions after shrinkage; arrays over the fitted genes."""
+
+    trend: NDArray[np.float64]  # (n_rows,)
+    map: NDArray[np.float64]  # (n_rows,)
+    final: NDArray[np.float64]  # (n_rows,)
+    outlier: NDArray[np.bool_]  # (n_rows,)
+    tries: NDArray[np.int64]  # (n_rows,)
+
+
+def gene_wise(data: Data, design: Design, space: Space, *, reference: bool) -> GeneWise:
+    """Gene-wise dispersions by Cox-Reid adjusted profile likelihood, each gene by itself."""
+    from dediag.model import kernels
+
+    inverse_size = float(np.mean(1.0 / data.size.mean(axis=0)))
+    mean, variance, start, cell_mean = kernels.moments(
+        data.counts, data.rows, data.size, data.given_weights, space.cell, space.basis, space.projector, inverse_size,
+        largest(data.n_samples),
+    )  # fmt: skip
+    if data.weighted or not space.diagonal:
+        no_label = np.zeros(space.cells.shape[0], np.int64)
+        contrast = np.zeros(space.cells.shape[1])
+        fitted = fit_coefficients(data, space, start, contrast=contrast, label=no_label, reference=reference)
+        cell_mean = fitted.cell_means(space)
+    dispersion, tries = search(data, space, cell_mean, start, reference=reference)
+    return GeneWise(mean, variance, start, cell_mean, dispersion, tries)
+
+
+def search(
+    data: Data,
+    space: Space,
+    cell_mean: NDArray[np.float64],
+    start: NDArray[np.float64],
+    prior_mean: NDArray[np.float64] | None = None,
+    prior_var: float = math.inf,
+    *,
+    reference: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Dispersions (n_rows,) that maximise the (penalised) likelihood at these means, with the number of tries."""
+    from dediag.model import kernels
+
+    # weights can leave a column of the design without samples, which shows in the design's own columns only
+    own_columns = data.weighted and space.cells.shape[1] == space.basis.shape[1]
+    basis = space.cells if own_columns else space.basis
+    return kernels.fit_dispersions(
+        data.counts, data.rows, data.size, data.weights, space.cell, basis, space.diagonal and not own_columns,
+        0.0 if own_columns else -0.5 * space.log_det, frozen(cell_mean), frozen(start),
+        frozen(np.zeros_like(start) if prior_mean is None else prior_mean), prior_var, largest(data.n_samples),
+        reference,
+    )  # fmt: skip
+
+
+def shrink(
+    data: Data,
+    space: Space,
+    first: GeneWise,
+    trend: NDArray[np.float64],
+    prior_var: float,
+    residual_variance: float,
+    *,
+    reference: bool,
+) -> Shrunken:
+    """Maximum a posteriori dispersions around the trend (n_rows,); outliers keep their gene-wise value."""
+    start = np.where(first.dispersion > 0.1 * trend, first.dispersion, trend)
+    found, tries = search(data, space, first.cell_mean, start, np.log(trend), prior_var, reference=reference)
+    found = np.clip(found, SMALLEST, largest(data.n_samples))
+    outlier = np.log(first.dispersion) > np.log(trend) + OUTLIER_SD * math.sqrt(residual_variance)
+    return Shrunken(trend, found, np.where(outlier, first.dispersion, found), outlier, tries)
+
+
+@dataclass(frozen=True)
+class GroupDispersion:
+    """Dispersions of one group, from its own samples; arrays over all genes, NaN where the group has no counts."""
+
+    level: str
+    gene: NDArray[np.float64]  # (n_genes,) gene-wise
+    trend: NDArray[np.float64]  # (n_genes,) the group's own trend at each base mean
+    map: NDArray[np.float64]  # (n_genes,) shrunken toward the trend
+    mean: NDArray[np.float64]  # (n_genes,) mean of the group's normalised counts
+    prior_variance: float
+    df: int  # residual degrees of freedom in the group
+    curve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
+    """Gene-wise and shrunken dispersions of the samples of one level of the contrast factor, own trend and prior.
+
+    Means come from the full design (the main fit's), the likelihood from the group's samples, its determinant from
+    the columns of the design that vary or stay within the group. Raises ValueError below 3 residual degrees of freedom.
+    """
+    mask = fit.group_mask(level)
+    columns = fit.design.matrix[mask]
+    rank = int(np.linalg.matrix_rank(columns))
+    df = int(mask.sum()) - rank
+    if df < 3:
+        raise ValueError(f"group {level} has {df} residual degrees of freedom; 3 are needed")
+    n_genes = fit.cohort.n_genes
+    rows = np.flatnonzero(np.isfinite(fit.dispersion) & (fit.fitted_counts[:, mask].sum(axis=1) > 0))
+    data = Data(
+        frozen(fit.fitted_counts[:, mask]),
+        frozen(rows, np.int64),
+        frozen(fit.normalisation[:, mask]),
+        fit.weights if fit.weights.shape[1] == 0 else frozen(fit.weights[:, mask]),
+        NO_WEIGHTS,  # the moments of a group are taken below
+    )
+    space = _group_space(columns, rank)
+    beta = fit.coefficients[rows] / math.log2(math.e)
+    cell_mean = np.exp(beta @ space.cells.T)
+    q = data.counts[rows] / data.rows_of(data.size)
+    mean = q.mean(axis=1)
+    variance = q.var(axis=1, ddof=1)
+    if space.diagonal:  # the group's own mean, also where the main fit's floor or ridge held it up
+        cell_mean = np.ascontiguousarray(np.broadcast_to(mean[:, None], cell_mean.shape))
+    inverse_size = float(np.mean(1.0 / data.size.mean(axis=0)))
+    start = np.clip((variance - inverse_size * mean) / mean**2, SMALLEST, largest(data.n_samples))
+    dispersion, tries = search(data, space, cell_mean, start, reference=False)
+    trend = fit_trend(mean, dispersion, kind="parametric")
+    values = trend(mean)
+    residual = log_residual_variance(dispersion, values)
+    prior_var = prior_variance(dispersion, values, df)
+    first = GeneWise(mean, variance, start, cell_mean, dispersion, tries)
+    shrunken = shrink(data, space, first, values, prior_var, residual, reference=False)
+
+    def over_all(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        whole = np.full(n_genes, np.nan)
+        whole[rows] = part
+        return frozen(whole)
+
+    return GroupDispersion(
+        level, over_all(dispersion), over_all(values), over_all(shrunken.final), over_all(mean), prior_var, df, trend
+    )
+
+
+def _group_space(columns: NDArray[np.float64], rank: int) -> Space:
+    """The space that a group's rows of the design span: one constant, or an orthonormal basis of `rank` columns."""
+    cells, cell = np.unique(columns, axis=0, return_inverse=True)
+    U, _, _ = np.linalg.svd(columns, full_matrices=False)
+    basis_rows = U[:, :rank]
+    first = np.array([int(np.argmax(cell.reshape(-1) == c)) for c in range(cells.shape[0])])
+    identity = np.eye(rank)
+    saturated = cells.shape[0] == 1
+    return Space(
+        frozen(cell.reshape(-1), np.int64),
+        frozen(cells),
+        frozen(np.ones((1, 1)) if saturated else basis_rows[first]),
+        frozen(identity),
+        frozen(np.zeros((rank, rank))),
+        frozen(np.linalg.pinv(basis_rows)),
+        saturated,
+        0.0,
+        False,
+    )
+
+
+__all__ = [
+    "GeneWise", "GroupDispersion", "Shrunken", "Trend", "gene_wise", "group_dispersions", "largest", "search", "shrink",
+]  # fmt: skip

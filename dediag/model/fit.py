@@ -1,0 +1,347 @@
+"""The fit, from counts to adjusted p-values: the order of the method on one screen.
+
+Love, Huber, Anders (2014) "Moderated estimation of fold change and dispersion for RNA-seq data with DESeq2".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from dediag.cohort import Cohort, InputError, frozen
+from dediag.model import coefficients as glm
+from dediag.model import contrasts, outliers
+from dediag.model.design import Design, build
+from dediag.model.dispersion import GeneWise, gene_wise, shrink
+from dediag.model.filtering import independent_filtering
+from dediag.model.nbfit import NBFit
+from dediag.model.prior import log_residual_variance, prior_variance
+from dediag.model.size_factors import METHODS, size_factors
+from dediag.model.trend import Trend, TrendError, fit_trend
+from dediag.model.weights import checked
+from dediag.progress import Progress, silent
+from dediag.stats.adjust import benjamini_hochberg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from dediag.model.trend import TrendKind
+
+SEARCHES = ("reference", "newton")
+TESTS = ("wald", "lrt")
+STEPS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to fit and test; the defaults are the reference's."""
+
+    search: Literal["reference", "newton"] = "reference"
+    test: Literal["wald", "lrt"] = "wald"
+    trend: TrendKind = "parametric"
+    prior_variance: float | None = None
+    alpha: float = 0.1
+    lfc_threshold: float = 0.0
+    alternative: contrasts.Alternative = "greaterAbs"
+    use_t: bool = False
+    cooks: bool = True
+    replace_outliers: bool = True
+    filtering: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what no fit could mean."""
+        if self.search not in SEARCHES or self.test not in TESTS:
+            raise InputError(f"search is one of {', '.join(SEARCHES)}; test is one of {', '.join(TESTS)}")
+        if self.alternative not in contrasts.ALTERNATIVES:
+            raise InputError(f"alternative is one of {', '.join(contrasts.ALTERNATIVES)}")
+        if not 0.0 < self.alpha < 1.0:
+            raise InputError(f"alpha is {self.alpha}; it must lie between 0 and 1")
+        if self.lfc_threshold < 0.0 or (self.alternative == "lessAbs" and self.lfc_threshold == 0.0):
+            raise InputError("the fold change threshold must be positive for lessAbs and not negative otherwise")
+        if self.test == "lrt" and (self.lfc_threshold > 0.0 or self.alternative != "greaterAbs"):
+            raise InputError("a threshold test is a Wald test; leave it out with the likelihood-ratio test")
+        if self.prior_variance is not None and not self.prior_variance > 0.0:
+            raise InputError(f"the prior variance is {self.prior_variance}; it must be positive")
+
+
+def fit(
+    cohort: Cohort,
+    design: str | Design,
+    contrast: Sequence[str] | str | contrasts.Contrast | None = None,
+    *,
+    reduced: str | Design | None = None,
+    size_factors: str | ArrayLike = "ratio",
+    weights: ArrayLike | None = None,
+    progress: Progress = silent,
+    **options: object,
+) -> NBFit:
+    """Fit a negative binomial GLM to every gene and test one contrast.
+
+    design: a formula such as "~ batch + group" over the cohort's sample table. contrast: (factor, test[, reference]),
+    or the name of a coefficient; None is the last coefficient. reduced: the formula without the tested terms, for
+    test="lrt". size_factors: a method ("ratio", "poscounts", "TMM", "TMMwsp", "RLE", "upperquartile") or one positive
+    number per sample. weights: (n_genes, n_samples). Other keywords are the fields of `Options`: search="reference"
+    follows DESeq2's own line search, "newton" finds the exact optimum faster; prior_variance takes the dispersion
+    prior as given. Raises InputError for what only the user can mend.
+    """
+    chosen = Options(**options)  # type: ignore[arg-type]  # Options refuses unknown names and values
+    asked = contrasts.references(None if isinstance(contrast, contrasts.Contrast) else contrast, cohort.samples)
+    full = design if isinstance(design, Design) else build(design, cohort.samples, asked)
+    goal = contrast if isinstance(contrast, contrasts.Contrast) else contrasts.resolve(contrast, full, asked)
+    smaller = _reduced(reduced, full, cohort, chosen)
+    progress("size factors", 0, STEPS)
+    normalisation = _normalisation(cohort, size_factors)
+    used_weights, given_weights, usable = checked(weights, cohort.counts.shape, full)
+    rows = np.flatnonzero((cohort.counts.max(axis=1) > 0.0) & usable)
+    if rows.size == 0:
+        raise InputError("counts: no gene has a count above zero")
+    data = glm.Data(cohort.counts, frozen(rows, np.int64), normalisation, used_weights, given_weights)
+    with blas().limit(limits=1, user_api="blas"):  # its threads cost a hundred times what they save on small systems
+        return _fit(cohort, data, full, smaller, goal, chosen, progress)
+
+
+@cache
+def blas() -> ThreadpoolController:
+    """The linear algebra libraries of this process (looking them up takes milliseconds)."""
+    return ThreadpoolController()
+
+
+def _fit(
+    cohort: Cohort, data: glm.Data, design: Design, reduced: Design | None, goal: contrasts.Contrast, options: Options,
+    progress: Progress,
+) -> NBFit:  # fmt: skip
+    reference = options.search == "reference"
+    space = glm.Space.of(design)
+    rule = outliers.CooksRule.of(design)
+
+    progress("gene-wise dispersions", 1, STEPS)
+    first = gene_wise(data, design, space, reference=reference)
+    progress("dispersion trend", 2, STEPS)
+    try:
+        trend = fit_trend(first.base_mean, first.dispersion, options.trend)
+    except TrendError as error:
+        raise InputError(f"no dispersion trend can be fitted: {error}") from error
+    fitted = trend(first.base_mean)
+    residual = log_residual_variance(first.dispersion, fitted)
+    prior = options.prior_variance
+    if prior is None:
+        prior = prior_variance(first.dispersion, fitted, design.matrix.shape[0] - design.matrix.shape[1])
+    shared = Shared(design, space, reduced, goal, trend, residual, prior, reference, rule)
+    progress("dispersions and coefficients", 3, STEPS)
+    estimates = shared.finish(data, first)
+    means = shared.means(estimates, first, options.test)
+    found = outliers.cooks(data, space, means, estimates.dispersion, rule)
+    max_cooks = found.largest
+    replaced_counts = np.empty((0, data.n_samples))
+    replaced = np.zeros(data.rows.size, np.bool_)
+    if options.replace_outliers and rule.replaceable.any() and found.over.any():
+        progress("outliers", 4, STEPS)
+        replaced = found.over
+        replaced_counts = shared.replace(data, estimates, means, replaced)
+        every = bool(rule.replaceable.all())
+        max_cooks = np.full(data.rows.size, np.nan) if every else found.largest_kept
+    progress("tests", STEPS, STEPS)
+    return _tested(cohort, data, shared, options, estimates, max_cooks, found.larger, replaced, replaced_counts)
+
+
+@dataclass
+class Estimates:
+    """All that is estimated per gene; arrays over the fitted genes."""
+
+    base_mean: NDArray[np.float64]
+    base_variance: NDArray[np.float64]
+    dispersion_gene: NDArray[np.float64]
+    dispersion_trend: NDArray[np.float64]
+    dispersion_map: NDArray[np.float64]
+    dispersion: NDArray[np.float64]
+    dispersion_outlier: NDArray[np.bool_]
+    beta: NDArray[np.float64]
+    se: NDArray[np.float64]
+    contrast_se: NDArray[np.float64]
+    log_likelihood: NDArray[np.float64]
+    reduced_log_likelihood: NDArray[np.float64]
+    iterations: NDArray[np.int64]
+    last_step: NDArray[np.float64]
+    converged: NDArray[np.bool_]
+
+    def put(self, where: NDArray[np.intp], other: Estimates) -> None:
+        """Take over the estimates of other for the fitted genes `where`."""
+        for field in fields(self):
+            getattr(self, field.name)[where] = getattr(other, field.name)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all genes share once the trend is known."""
+
+    design: Design
+    space: glm.Space
+    reduced: Design | None
+    goal: contrasts.Contrast
+    trend: Trend
+    residual_variance: float
+    prior_variance: float
+    reference: bool
+    rule: outliers.CooksRule
+
+    def finish(self, data: glm.Data, first: GeneWise) -> Estimates:
+        """MAP dispersions, coefficients and log-likelihoods of the fitted genes."""
+        shrunken = shrink(
+            data, self.space, first, self.trend(first.base_mean), self.prior_variance, self.residual_variance,
+            reference=self.reference,
+        )  # fmt: skip
+        label = self.labels()
+        found = glm.fit_coefficients(
+            data, self.space, shrunken.final, contrast=self.goal.vector, label=label, reference=self.reference
+        )
+        reduced_log_likelihood = np.full(data.rows.size, np.nan)
+        if self.reduced is not None:
+            space = glm.Space.of(self.reduced)
+            none, nothing = np.zeros(space.cells.shape[0], np.int64), np.zeros(space.cells.shape[1])
+            smaller = glm.fit_coefficients(
+                data, space, shrunken.final, contrast=nothing, label=none, reference=self.reference
+            )
+            reduced_log_likelihood = smaller.log_likelihood
+        return Estimates(
+            first.base_mean, first.base_variance, first.dispersion, shrunken.trend, shrunken.map, shrunken.final,
+            shrunken.outlier, found.beta, found.se, found.contrast_se, found.log_likelihood, reduced_log_likelihood,
+            found.iterations, found.last_step, found.converged,
+        )  # fmt: skip
+
+    def labels(self) -> NDArray[np.int64]:
+        """Which cells belong to the test level (1), the reference level (2), or neither (0): (n_cells,)."""
+        label = np.zeros(self.space.cells.shape[0], np.int64)
+        if self.goal.factor is not None:
+            levels = self.design.frame[self.goal.factor].astype(str).to_numpy()
+            label[self.space.cell[levels == self.goal.test]] = 1
+            label[self.space.cell[levels == self.goal.reference]] = 2
+        return label
+
+    def means(self, estimates: Estimates, first: GeneWise, test: str) -> outliers.Means:
+        """The means that Cook's distances are taken at."""
+        fitted = np.exp(estimates.beta @ self.space.cells.T)
+        if test == "lrt":
+            return outliers.Means(fitted, first.cell_mean, glm.SMALLEST_MEAN)
+        return outliers.Means(fitted, fitted)
+
+    def replace(
+        self, data: glm.Data, estimates: Estimates, means: outliers.Means, over: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Replace outlying counts of the genes `over`, refit these genes in place, return their counts."""
+        where = np.flatnonzero(over)
+        part = replace(data, rows=frozen(data.rows[where], np.int64))
+        distance = outliers.distances(part, self.space, means.take(where), estimates.dispersion[where], self.rule)
+        counts = outliers.replacements(part, distance, self.rule)
+        left = counts.max(axis=1) > 0.0
+        size = frozen(part.rows_of(part.size)) if part.size.shape[0] > 1 else part.size
+        weights = frozen(part.rows_of(part.weights)) if part.weighted else part.weights
+        given = frozen(part.rows_of(part.given_weights)) if part.weighted else part.given_weights
+        new = glm.Data(frozen(counts), frozen(np.flatnonzero(left), np.int64), size, weights, given)
+        if left.any():
+            estimates.put(where[left], self.finish(new, gene_wise(new, self.design, self.space, reference=self.reference)))
+        estimates.base_mean[where[~left]] = 0.0
+        return counts
+
+
+def _tested(
+    cohort: Cohort, data: glm.Data, shared: Shared, options: Options, e: Estimates, max_cooks: NDArray[np.float64],
+    larger: NDArray[np.int64], replaced: NDArray[np.bool_], replaced_counts: NDArray[np.float64],
+) -> NBFit:  # fmt: skip
+    """Tests, voided p-values, independent filtering, and everything spread over all genes."""
+    goal, rule, n_genes = shared.goal, shared.rule, cohort.n_genes
+    lfc = e.beta @ goal.vector * glm.LOG2_E
+    lfc_se = e.contrast_se * glm.LOG2_E
+    if goal.factor is not None:
+        levels = shared.design.frame[goal.factor].astype(str).isin([goal.test, goal.reference]).to_numpy()
+        lfc[data.counts[data.rows][:, levels].max(axis=1) == 0.0] = 0.0
+    if options.test == "lrt":
+        assert shared.reduced is not None  # noqa: S101 - _reduced saw to it
+        df = shared.design.matrix.shape[1] - shared.reduced.matrix.shape[1]
+        stat, pvalue = contrasts.likelihood_ratio(e.log_likelihood, e.reduced_log_likelihood, df)
+    else:
+        t_df = float(shared.design.matrix.shape[0] - shared.design.matrix.shape[1]) if options.use_t else None
+        stat, pvalue = contrasts.wald(lfc, lfc_se, options.lfc_threshold, options.alternative, t_df)
+    outlying = max_cooks > rule.cutoff
+    if rule.spare_common:
+        outlying &= larger < outliers.LARGER_COUNTS
+    if options.cooks:
+        pvalue[outlying] = np.nan
+    now_zero = replaced & (e.base_mean == 0.0)
+    lfc[now_zero], lfc_se[now_zero], stat[now_zero], pvalue[now_zero] = 0.0, 0.0, 0.0, 1.0
+
+    def whole(part: NDArray[np.generic], fill: object = np.nan) -> NDArray[np.generic]:
+        values = np.full((n_genes, *part.shape[1:]), fill, dtype=part.dtype if fill is not np.nan else np.float64)
+        values[data.rows] = part
+        return frozen(values, dtype=values.dtype)
+
+    base_mean, p = whole(e.base_mean, 0.0), whole(pvalue)
+    if options.filtering:
+        filtered = independent_filtering(base_mean, p, options.alpha)
+        padj, threshold, theta = filtered.padj, filtered.threshold, filtered.theta
+    else:
+        padj, threshold, theta = benjamini_hochberg(p), 0.0, 0.0
+    return NBFit(
+        cohort=cohort, design=shared.design, contrast=goal, search=options.search, test=options.test,
+        alpha=options.alpha, lfc_threshold=options.lfc_threshold, alternative=options.alternative,
+        normalisation=data.size, weights=data.weights, trend=shared.trend, prior_variance=shared.prior_variance,
+        residual_variance=shared.residual_variance, base_mean=base_mean, base_variance=whole(e.base_variance, 0.0),
+        dispersion_gene=whole(e.dispersion_gene), dispersion_trend=whole(e.dispersion_trend),
+        dispersion_map=whole(e.dispersion_map), dispersion=whole(e.dispersion),
+        dispersion_outlier=whole(e.dispersion_outlier, False), coefficients=whole(e.beta * glm.LOG2_E),
+        coefficient_se=whole(e.se * glm.LOG2_E), lfc=whole(lfc), lfc_se=whole(lfc_se), stat=whole(stat), pvalue=p,
+        padj=frozen(padj), max_cooks=whole(max_cooks), cooks_cutoff=rule.cutoff, log_likelihood=whole(e.log_likelihood),
+        converged=whole(e.converged, False), iterations=whole(e.iterations, 0), last_step=whole(e.last_step),
+        replaced=whole(replaced, False), replaced_counts=frozen(replaced_counts), filter_threshold=threshold,
+        filter_theta=theta, notices=shared.design.notices + _small_groups(shared.design, goal),
+    )  # fmt: skip
+
+
+def _small_groups(design: Design, goal: contrasts.Contrast) -> tuple[str, ...]:
+    """A sentence for each compared level with one sample."""
+    if goal.factor is None:
+        return ()
+    levels = design.frame[goal.factor].astype(str)
+    return tuple(
+        f"level '{level}' of '{goal.factor}' has one sample: its variance comes from the other samples alone"
+        for level in (goal.test, goal.reference)
+        if int((levels == level).sum()) == 1
+    )
+
+
+def _normalisation(cohort: Cohort, method: str | ArrayLike) -> NDArray[np.float64]:
+    """Size factors (1, n_samples), or the cohort's gene-by-sample offsets."""
+    if cohort.offsets is not None:
+        return cohort.offsets
+    if isinstance(method, str):
+        if method not in METHODS:
+            raise InputError(f"size factors: '{method}' is not one of {', '.join(METHODS)}")
+        return frozen(size_factors(cohort.counts, method, cohort.control_genes).values[None, :])
+    given = np.asarray(method, dtype=np.float64)
+    if given.shape != (cohort.n_samples,) or not np.isfinite(given).all() or not (given > 0.0).all():
+        raise InputError(f"size factors: give one positive number for each of the {cohort.n_samples} samples")
+    return frozen(given[None, :])
+
+
+def _reduced(reduced: str | Design | None, full: Design, cohort: Cohort, options: Options) -> Design | None:
+    """The reduced design of a likelihood-ratio test, checked to lie within the full one."""
+    if options.test != "lrt":
+        if reduced is not None:
+            raise InputError('a reduced formula goes with the likelihood-ratio test; give test="lrt" (--test lrt) too')
+        return None
+    if reduced is None:
+        raise InputError('the likelihood-ratio test needs the formula without the tested terms: reduced (--reduced "~ 1")')
+    if isinstance(reduced, str):
+        references = {name: levels[0] for name, levels in full.factors.items()}
+        known = {name: level for name, level in references.items() if name in cohort.samples}
+        reduced = build(reduced, cohort.samples, known) if "1" != reduced else build("~ 1", cohort.samples)
+    outside = reduced.matrix - full.matrix @ np.linalg.lstsq(full.matrix, reduced.matrix, rcond=None)[0]
+    scale = np.maximum(np.abs(reduced.matrix).max(axis=0), 1e-300)
+    if (np.abs(outside).max(axis=0) > 1e-8 * scale).any() or reduced.matrix.shape[1] >= full.matrix.shape[1]:
+        raise InputError(f"reduced formula '{reduced.formula}' must be part of the design '{full.formula}', and smaller")
+    return reduced

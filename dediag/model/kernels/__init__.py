@@ -1,0 +1,39 @@
+"""The compiled part of the engine: the only place where numba is imported.
+
+Compiled code is kept on disk. numba's cache does not notice an edited callee in another file, so the folder is keyed
+by a hash of every kernel source; NUMBA_CACHE_DIR, when set, names its parent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from numba import config
+
+
+def _cache_folder() -> Path:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    key = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    parent = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(parent) / "dediag" / f"kernels-{key}"
+
+
+CACHE_FOLDER = _cache_folder()
+_previous, config.CACHE_DIR = config.CACHE_DIR, str(CACHE_FOLDER)
+try:  # a kernel takes its cache folder when it is declared, that is: while these modules are imported
+    from dediag.model.kernels.coefficients import fit_coefficients
+    from dediag.model.kernels.dispersion import fit_dispersions
+    from dediag.model.kernels.moments import cooks_distances, moments
+    from dediag.model.kernels.threads import set_threads
+finally:
+    config.CACHE_DIR = _previous
+
+
+def compiled() -> bool:
+    """Whether a compiled fit is already on disk; if not, the first fit compiles for some seconds."""
+    return any(CACHE_FOLDER.rglob("*.nbc"))
+
+
+__all__ = ["CACHE_FOLDER", "compiled", "cooks_distances", "fit_coefficients", "fit_dispersions", "moments", "set_threads"]

@@ -1,0 +1,338 @@
+"""Dispersion of every gene: the reference line search and the exact optimum of the same (penalised) likelihood.
+
+Objective over a = log alpha, means held: NB log-likelihood - 1/2 log det(B' W B) + log normal prior, with
+W = diag(1 / (1/mu + alpha)) and B any basis of the design's column space (a change of basis shifts it by a constant).
+Love, Huber, Anders (2014), equations 6 and 12 to 15; the line search is the one the reference implementation documents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+import numpy as np
+from numba import njit
+
+from dediag.model.kernels.algebra import cholesky, solve_columns
+from dediag.model.kernels.special import digamma_rising, log_rising, reference_log_gamma, trigamma_falling
+from dediag.model.kernels.threads import over_genes
+
+SMALLEST_MEAN = 0.5
+SMALLEST_DISPERSION = 1e-8
+LOWEST, HIGHEST = -30.0, 10.0  # bounds of the reference's proposals on the log scale
+MAX_TRIES = 100
+GRID = 20
+USED_WEIGHT = 0.01  # samples of smaller weight do not enter the determinant
+
+Gene = namedtuple("Gene", "y mu weight used")  # noqa: PYI024 - numba knows the untyped kind only; each (n_samples,)
+Space = namedtuple("Space", "cell basis diagonal shift")  # noqa: PYI024 - cell (n_samples,), basis (n_cells, p)
+Prior = namedtuple("Prior", "mean variance")  # noqa: PYI024 - of log alpha
+Work = namedtuple("Work", "sums B D E")  # noqa: PYI024 - (3, n_cells) and three (p, p)
+
+
+@njit(error_model="numpy")
+def determinant(alpha, order, gene, space, work):
+    """-1/2 log det(B' W B) and, for order 1 and 2, its derivatives with respect to alpha."""
+    mu, used, cell, basis = gene.mu, gene.used, space.cell, space.basis
+    sums, B, D, E = work.sums, work.B, work.D, work.E
+    n_cells, p = basis.shape
+    sums[:, :] = 0.0
+    for j in range(mu.size):
+        if used[j]:
+            w = mu[j] / (1.0 + alpha * mu[j])
+            sums[0, cell[j]] += w
+            if order > 0:
+                sums[1, cell[j]] -= w * w
+            if order > 1:
+                sums[2, cell[j]] += 2.0 * w * w * w
+    value, first, second = 0.0, 0.0, 0.0
+    if space.diagonal:
+        for c in range(n_cells):
+            if sums[0, c] > 0.0:
+                value += math.log(sums[0, c])
+                ratio = sums[1, c] / sums[0, c]
+                first += ratio
+                second += sums[2, c] / sums[0, c] - ratio * ratio
+        return -0.5 * value, -0.5 * first, -0.5 * second
+    for i in range(p):
+        for k in range(i + 1):
+            b, d, e = 0.0, 0.0, 0.0
+            for c in range(n_cells):
+                z = basis[c, i] * basis[c, k]
+                b += z * sums[0, c]
+                d += z * sums[1, c]
+                e += z * sums[2, c]
+            B[i, k] = b
+            D[i, k] = D[k, i] = d
+            E[i, k] = E[k, i] = e
+        if B[i, i] == 0.0:  # weights left no sample of this column: it does not count
+            B[i, i] = 1.0
+    value = cholesky(B, p)
+    if order > 0:
+        solve_columns(B, D, p)
+        solve_columns(B, E, p)
+        for i in range(p):
+            first += D[i, i]
+            second += E[i, i]
+            for k in range(p):
+                second -= D[i, k] * D[k, i]
+    return -0.5 * value, -0.5 * first, -0.5 * second
+
+
+@njit(error_model="numpy", inline="always")
+def log_likelihood(alpha, gene):
+    """NB log-likelihood without its lgamma(y + 1) term; weight of size 0 means all ones."""
+    y, mu, weight = gene.y, gene.mu, gene.weight
+    r = 1.0 / alpha
+    total = 0.0
+    for j in range(y.size):
+        term = log_rising(y[j], r) - (y[j] + r) * math.log1p(alpha * mu[j])
+        total += term * weight[j] if weight.size > 0 else term
+    return total
+
+
+@njit(error_model="numpy", inline="always")
+def reference_log_likelihood(alpha, gene):
+    """NB log-likelihood as the reference rounds it: with small dispersions the grid is flat down to rounding."""
+    y, mu, weight = gene.y, gene.mu, gene.weight
+    r = 1.0 / alpha
+    total = 0.0
+    for j in range(y.size):
+        term = reference_log_gamma(y[j] + r) - reference_log_gamma(r)
+        term = term - y[j] * math.log(mu[j] + r) - r * math.log(1.0 + mu[j] * alpha)
+        total += term * weight[j] if weight.size > 0 else term
+    return total
+
+
+@njit(error_model="numpy", inline="always")
+def slopes(alpha, order, gene):
+    """First and (order 2) second derivative of the NB log-likelihood with respect to log alpha."""
+    y, mu, weight = gene.y, gene.mu, gene.weight
+    r = 1.0 / alpha
+    first, second = 0.0, 0.0
+    for j in range(y.size):
+        total = mu[j] + r
+        residual = (mu[j] - y[j]) / total
+        d = digamma_rising(y[j], r) - math.log1p(alpha * mu[j]) + residual
+        d2 = 0.0
+        if order > 1:
+            d2 = mu[j] / (r * total) - residual / total - trigamma_falling(y[j], r)
+        if weight.size > 0:
+            d *= weight[j]
+            d2 *= weight[j]
+        first += d
+        second += d2
+    return -r * first, r * first + r * r * second
+
+
+@njit(error_model="numpy")
+def objective(a, gene, space, prior, work):
+    """Log posterior of a = log alpha, without constants that do not depend on the data."""
+    alpha = math.exp(a)
+    value = log_likelihood(alpha, gene)
+    value += determinant(alpha, 0, gene, space, work)[0] + space.shift
+    return value - 0.5 * (a - prior.mean) ** 2 / prior.variance
+
+
+@njit(error_model="numpy")
+def slope(a, order, gene, space, prior, work):
+    """First and (order 2) second derivative of the objective with respect to a."""
+    alpha = math.exp(a)
+    first, second = slopes(alpha, order, gene)
+    _, d1, d2 = determinant(alpha, order, gene, space, work)
+    first += alpha * d1 - (a - prior.mean) / prior.variance
+    second += alpha * d1 + alpha * alpha * d2 - 1.0 / prior.variance
+    return first, second
+
+
+@njit(error_model="numpy", inline="always")
+def line_search(a, gene, space, prior, work):
+    """The reference's ascent from a: (a, initial objective, last objective, number of tries)."""
+    value, initial, d, step = -math.inf, 0.0, 0.0, 0.0
+    accepted = 0
+    tries = -1  # the first round only evaluates the start; one place each calls objective and slope: less to compile
+    while tries < MAX_TRIES:
+        tries += 1
+        if a + step * d < LOWEST:
+            step = (LOWEST - a) / d
+        if a + step * d > HIGHEST:
+            step = (HIGHEST - a) / d
+        proposed = a + step * d
+        new = objective(proposed, gene, space, prior, work)
+        if not new >= value + 1e-4 * step * d * d:
+            step /= 2.0
+            continue
+        rise = new - value
+        a = proposed
+        if tries == 0:
+            initial = new
+            step = 1.0
+        else:
+            accepted += 1
+            if rise < 1e-6:
+                value = new
+                break
+            if a < math.log(SMALLEST_DISPERSION / 10.0):
+                break
+            step = min(1.1 * step, 1.0)
+            if accepted % 5 == 0:
+                step /= 2.0
+        value = new
+        d, _ = slope(a, 1, gene, space, prior, work)
+    return a, initial, value, tries
+
+
+@njit(error_model="numpy", inline="always")
+def grid_search(high, gene, space, prior, work):
+    """Best of 20 points on the log scale, then of 20 points one coarse step around it, as the reference rounds."""
+    low = math.log(SMALLEST_DISPERSION)
+    best = low
+    for _ in range(2):
+        width = (high - low) / (GRID - 1)
+        best, best_value = low, -math.inf
+        for k in range(GRID):
+            a = low + k * width
+            value = reference_log_likelihood(math.exp(a), gene)
+            value += determinant(math.exp(a), 0, gene, space, work)[0] - 0.5 * (a - prior.mean) ** 2 / prior.variance
+            if value > best_value:
+                best, best_value = a, value
+        low, high = best - width, best + width
+    return best
+
+
+@njit(error_model="numpy", inline="always")
+def newton(start, high, gene, space, prior, work):
+    """Exact optimum of the objective in [log 1e-8, high] and the number of derivatives it took.
+
+    Newton steps on the derivative, kept inside a bracket. A start at the lower bound shows no overdispersion and stays
+    there, as in the reference: trend and prior leave such genes out.
+    """
+    low = math.log(SMALLEST_DISPERSION)
+    if start <= low + 1e-6:
+        return low, 0
+    left, right = low, high
+    at_low = 0.0
+    a = low
+    tries = 0
+    while tries < MAX_TRIES:
+        d, d2 = slope(a, 2, gene, space, prior, work)
+        tries += 1
+        if tries == 1:  # whether the objective falls away from the lower bound
+            at_low = d
+            a = min(start, high)
+            continue
+        if a >= high and d >= 0.0:
+            return high, tries
+        if d > 0.0:
+            left = a
+        else:
+            right = a
+        if d2 < 0.0:
+            step = min(max(-d / d2, -3.0), 3.0)
+        elif d <= 0.0 and at_low <= 0.0 and left == low:  # convex and falling: it falls all the way from the bound
+            right = low
+            break
+        else:
+            step = 2.0 if d > 0.0 else -2.0
+        new = a + step
+        if new >= high and right == high:
+            new = high
+        elif new <= left or new >= right:
+            if left == low and at_low <= 0.0 and right - low < 1.0:
+                right = low
+                break
+            new = 0.5 * (left + right)
+        moved = abs(new - a)
+        a = new
+        if moved < 1e-7:
+            break
+    if right <= low:
+        return low, tries
+    if at_low <= 0.0:  # the bound is a local optimum too
+        best = -math.inf
+        inside = a
+        for k in range(2):
+            point = low if k == 0 else inside
+            value = objective(point, gene, space, prior, work)
+            if value > best:
+                best, a = value, point
+    return a, tries
+
+
+@njit(error_model="numpy", inline="always")
+def little_gain(before, after):
+    """Whether the objective rose by less than a millionth of its size: then a gene-wise estimate stays at its start.
+
+    A rule of the method, whatever the search: at high counts, where the objective is large, many moment estimates stay.
+    """
+    return after < before + abs(before) / 1e6
+
+
+@njit(error_model="numpy", inline="always")
+def fit_gene(y, s, weights, mean, start, prior_mean, prior_variance, largest, reference, space):
+    """Dispersion of one gene and the number of tries."""
+    m = y.size
+    n_cells, p = space.basis.shape
+    has_prior = prior_variance < math.inf
+    weight, used, mu = np.empty(weights.size), np.empty(m, np.bool_), np.empty(m)
+    for j in range(m):
+        mu[j] = max(SMALLEST_MEAN, s[j] * mean[space.cell[j]])
+        used[j] = True
+        if weights.size > 0:
+            used[j] = weights[j] > USED_WEIGHT
+            weight[j] = weights[j] if has_prior else max(weights[j], 1e-6)
+    gene = Gene(y, mu, weight, used)
+    prior = Prior(prior_mean, prior_variance)
+    work = Work(np.empty((3, n_cells)), np.empty((p, p)), np.empty((p, p)), np.empty((p, p)))
+    high = math.log(largest)
+    if not reference:
+        a, tries = newton(math.log(start), high, gene, space, prior, work)
+        if has_prior or tries == 0:
+            return math.exp(a), tries
+        before, after = 0.0, 0.0
+        for k in range(2):
+            before = after
+            after = objective(math.log(start) if k == 0 else a, gene, space, prior, work)
+        return (start if little_gain(before, after) else math.exp(a)), tries
+    a, initial, last, tries = line_search(math.log(start), gene, space, prior, work)
+    alpha = math.exp(a)
+    finish = tries == MAX_TRIES
+    if not has_prior:
+        alpha = min(alpha, largest)
+        if little_gain(initial, last):
+            alpha = start
+        finish = (finish or tries == 1) and alpha > 10.0 * SMALLEST_DISPERSION
+    if finish:
+        alpha = math.exp(grid_search(high, gene, space, prior, work))
+    return min(max(alpha, SMALLEST_DISPERSION), largest), tries
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def dispersions_of(
+    first, last, counts, rows, size, weights, cell, basis, diagonal, shift, mean, start, prior_mean, prior_variance,
+    largest, reference, dispersion, tries,
+):  # fmt: skip
+    """Fit the genes rows[first:last] and write these rows of the results."""
+    for i in range(first, last):
+        g = rows[i]
+        dispersion[i], tries[i] = fit_gene(
+            counts[g], size[g if size.shape[0] > 1 else 0], weights[g if weights.shape[1] > 0 else 0], mean[i],
+            start[i], prior_mean[i], prior_variance, largest, reference, Space(cell, basis, diagonal, shift),
+        )  # fmt: skip
+
+
+def fit_dispersions(
+    counts, rows, size, weights, cell, basis, diagonal, shift, mean, start, prior_mean, prior_variance, largest, reference
+):
+    """Dispersion of counts[rows]: (dispersion, tries), each (n_rows,).
+
+    size (1 or n_genes, n_samples), weights (n_genes, n_samples) or (1, 0) for none, cell (n_samples,) the row of `basis`
+    (n_cells, n_coefficients) of each sample, mean (n_rows, n_cells) at size factor 1, start (n_rows,); an infinite
+    prior variance means no prior, and then the reference keeps the start value where the objective does not rise.
+    """
+    dispersion, tries = np.empty(rows.size), np.empty(rows.size, np.int64)
+    over_genes(
+        dispersions_of, rows.size, counts, rows, size, weights, cell, basis, diagonal, shift, mean, start, prior_mean,
+        prior_variance, largest, reference, dispersion, tries,
+    )  # fmt: skip
+    return dispersion, tries

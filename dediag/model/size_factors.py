@@ -1,0 +1,263 @@
+"""Size factors: how deeply each sample was sequenced, on a scale whose centre is one.
+
+`ratio` and `poscounts` are the median-of-ratios methods of DESeq2 (Anders and Huber 2010, eq. 5); `TMM`, `TMMwsp`,
+`RLE` and `upperquartile` are edgeR's normalisation factors (Robinson and Oshlack 2010; Bullard et al. 2010), which
+times the library size are size factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from dediag.cohort import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+NormMethod = Literal["TMM", "TMMwsp", "RLE", "upperquartile"]
+Method = Literal["ratio", "poscounts", "TMM", "TMMwsp", "RLE", "upperquartile"]
+METHODS: tuple[str, ...] = get_args(Method)
+
+LOG_RATIO_TRIM = 0.3  # share trimmed at each end of the log ratios M (Robinson and Oshlack 2010)
+ABUNDANCE_TRIM = 0.05  # share trimmed at each end of the mean log abundances A
+SAME_SAMPLE = 1e-6  # largest |M| at which two samples count as the same
+NO_COUNT = "none of the genes for normalisation has a count"
+NO_GENE = "no gene has a count above zero in every sample, so the {method} method has nothing to compare"
+
+
+@dataclass(frozen=True)
+class SizeFactors:
+    """Size factors with the genes that carry them (TMM and TMMwsp: averages, as their genes differ by sample)."""
+
+    values: Array  # (n_samples,) positive
+    method: str
+    n_genes: int  # genes used
+    mean_count: float  # mean count of those genes over all samples (TMM: over the sample at hand)
+
+
+@dataclass(frozen=True)
+class NormFactors:
+    """Normalisation factors with geometric mean one, and the genes that carry them as in SizeFactors."""
+
+    values: Array  # (n_samples,) positive, to be multiplied with the library size
+    library_size: Array  # (n_samples,)
+    n_genes: int
+    mean_count: float
+
+
+def size_factors(counts: Array, method: Method = "ratio", control_genes: Mask | None = None) -> SizeFactors:
+    """Size factors of a count matrix.
+
+    counts: (n_genes, n_samples). control_genes: (n_genes,), the genes that may be used; library sizes always count all
+    genes. Factors of all methods but `ratio` have geometric mean one. Raises InputError where a method has no genes.
+    """
+    if method not in METHODS:
+        raise InputError(f"unknown size factor method {method!r}: one of {', '.join(METHODS)}")
+    if method in get_args(NormMethod):
+        norm = norm_factors(counts, method, control_genes)  # type: ignore[arg-type]
+        return SizeFactors(centred(norm.values * norm.library_size), method, norm.n_genes, norm.mean_count)
+    if control_genes is not None:
+        counts = counts[control_genes]
+    return _median_ratio(counts) if method == "ratio" else _positive_counts(counts)
+
+
+def norm_factors(counts: Array, method: NormMethod = "TMM", control_genes: Mask | None = None) -> NormFactors:
+    """Normalisation factors of edgeR's calcNormFactors: size factors divided by the library sizes.
+
+    counts: (n_genes, n_samples). control_genes: (n_genes,), the genes that may be used. Raises InputError for an empty
+    sample and where the method has no genes.
+    """
+    library_size = counts.sum(axis=0)  # (n_samples,)
+    if not library_size.all():
+        empty = int(np.flatnonzero(library_size == 0)[0]) + 1
+        raise InputError(f"sample number {empty} has no counts at all: drop it")
+    if control_genes is not None:
+        counts = counts[control_genes]
+    expressed = counts.any(axis=1)
+    if not expressed.any():
+        raise InputError(NO_COUNT)
+    if not expressed.all():
+        counts = counts[expressed]  # genes without a count say nothing and would move the quantiles
+    factors, n_genes, mean_count = _NORM_FACTORS[method](counts, library_size)
+    return NormFactors(centred(factors), library_size, n_genes, mean_count)
+
+
+def centred(values: Array) -> Array:
+    """The values (n,) divided by their geometric mean."""
+    return np.asarray(values / np.exp(np.log(values).mean()))
+
+
+def _median_ratio(counts: Array) -> SizeFactors:
+    use = counts.all(axis=1)  # (n_genes,)
+    n_genes = int(use.sum())
+    if not n_genes:
+        raise InputError(NO_GENE.format(method="ratio") + '.\nUse size_factors="poscounts" (--size-factors poscounts).')
+    log_ratio = np.ascontiguousarray(counts[use].T)  # (n_samples, n_genes used): a sample's values side by side
+    mean_count = float(log_ratio.mean())
+    np.log(log_ratio, out=log_ratio)
+    log_ratio -= log_ratio.mean(axis=0)
+    return SizeFactors(np.exp(np.median(log_ratio, axis=1, overwrite_input=True)), "ratio", n_genes, mean_count)
+
+
+def _positive_counts(counts: Array) -> SizeFactors:
+    """Geometric means over the positive counts, zeros adding nothing to the sum of logs but one to its length."""
+    n_genes = int(counts.any(axis=1).sum())
+    if not n_genes:
+        raise InputError(NO_COUNT)
+    mean_count = float(counts.sum() / (n_genes * counts.shape[1]))
+    log_counts = np.zeros(counts.shape[::-1])  # (n_samples, n_genes)
+    np.log(counts.T, out=log_counts, where=counts.T > 0)
+    log_mean = log_counts.mean(axis=0)  # (n_genes,)
+    log_factors = np.empty(len(log_counts))
+    for j, row in enumerate(log_counts):
+        seen = counts[:, j] > 0
+        if not seen.any():
+            raise InputError(f"sample number {j + 1} has no counts in the genes for normalisation: drop it")
+        log_factors[j] = np.median(row[seen] - log_mean[seen])
+    return SizeFactors(centred(np.exp(log_factors)), "poscounts", n_genes, mean_count)
+
+
+def _relative_log_expression(counts: Array, library_size: Array) -> tuple[Array, int, float]:
+    use = counts.all(axis=1)
+    if not use.any():
+        raise InputError(NO_GENE.format(method="RLE") + '.\nUse "TMMwsp" or "poscounts".')
+    ratio = np.ascontiguousarray(counts[use].T)  # (n_samples, n_genes used)
+    n_genes, mean_count = ratio.shape[1], float(ratio.mean())
+    log_sum = np.zeros(n_genes)
+    for row in ratio:
+        log_sum += np.log(row)
+    ratio /= np.exp(log_sum / len(ratio))
+    return np.median(ratio, axis=1, overwrite_input=True) / library_size, n_genes, mean_count
+
+
+def _upper(counts: Array) -> Array:
+    """Upper quartile of each sample (n_samples,), one column at a time to keep only one copy of the counts."""
+    return np.array([np.quantile(column, 0.75) for column in counts.T])
+
+
+def _upper_quartile(counts: Array, library_size: Array) -> tuple[Array, int, float]:
+    quartile = _upper(counts)  # (n_samples,)
+    if not quartile.all():
+        worst = int(np.flatnonzero(quartile == 0)[0]) + 1
+        raise InputError(
+            f'three quarters of the genes are zero in sample number {worst}.\nUse "TMMwsp" or "poscounts".'
+        )
+    return quartile / library_size, len(counts), float(counts.mean())
+
+
+def _over_samples(
+    counts: Array, library_size: Array, reference: int, one: Callable[[Array, Array, float, float], Pair]
+) -> tuple[Array, int, float]:
+    """Factors of every sample against the reference sample, with average number and mean count of the genes kept."""
+    against, size = counts[:, reference].copy(), float(library_size[reference])
+    pairs = [one(counts[:, j].copy(), against, float(library_size[j]), size) for j in range(counts.shape[1])]
+    used = [pair for j, pair in enumerate(pairs) if j != reference and pair.n_genes] or pairs
+    factors = np.array([2.0**pair.log2_factor for pair in pairs])
+    n_genes, mean_count = (float(np.mean([getattr(p, name) for p in used])) for name in ("n_genes", "mean_count"))
+    return factors, round(n_genes), mean_count
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One sample against the reference: log2 factor and the genes kept after trimming."""
+
+    log2_factor: float
+    n_genes: int
+    mean_count: float
+
+
+def _trimmed_mean_of_m(counts: Array, library_size: Array) -> tuple[Array, int, float]:
+    quartile = _upper(counts) / library_size
+    typical = int(np.argmin(np.abs(quartile - quartile.mean())))
+    # Where most samples are zero in three quarters of the genes, the quartiles say nothing.
+    reference = _richest(counts) if np.median(quartile) < 1e-20 else typical
+    return _over_samples(counts, library_size, reference, _tmm_pair)
+
+
+def _tmm_pair(sample: Array, reference: Array, sample_size: float, reference_size: float) -> Pair:
+    both = (sample > 0) & (reference > 0)
+    sample, reference = sample[both], reference[both]
+    share, reference_share = sample / sample_size, reference / reference_size
+    m = np.log2(share / reference_share)  # log ratio
+    if not len(m) or np.abs(m).max() < SAME_SAMPLE:
+        return Pair(0.0, len(m), float(sample.mean()) if len(m) else 0.0)
+    a = (np.log2(share) + np.log2(reference_share)) / 2  # mean log abundance
+    keep = _within(m, LOG_RATIO_TRIM) & _within(a, ABUNDANCE_TRIM)
+    if not keep.any():
+        return Pair(0.0, 0, 0.0)
+    variance = (sample_size - sample) / sample_size / sample + (reference_size - reference) / reference_size / reference
+    weight = 1 / variance[keep]
+    return Pair(float((m[keep] * weight).sum() / weight.sum()), int(keep.sum()), float(sample[keep].mean()))
+
+
+def _within(values: Array, trim: float) -> Mask:
+    """Which values (n,) have a rank inside the trimmed range, ties sharing the mean of their ranks."""
+    n = len(values)
+    ordered = np.sort(values)
+    low = int(n * trim) + 1
+    first, last = ordered[low - 1], ordered[n - low]
+    keep = (values >= first) & (values <= last)
+    for edge in {float(first), float(last)}:  # the block of ties at an edge stays or goes as one
+        start, stop = np.searchsorted(ordered, edge, "left"), np.searchsorted(ordered, edge, "right")
+        if not low <= (start + 1 + stop) / 2 <= n + 1 - low:
+            keep &= values != edge
+    return np.asarray(keep)
+
+
+def _richest(counts: Array) -> int:
+    """The sample with the largest sum of square roots of counts."""
+    return int(np.argmax([np.sqrt(column).sum() for column in counts.T]))
+
+
+def _trimmed_mean_singletons(counts: Array, library_size: Array) -> tuple[Array, int, float]:
+    reference = _richest(counts)
+    return _over_samples(counts, library_size, reference, _tmmwsp_pair)
+
+
+def _tmmwsp_pair(sample: Array, reference: Array, sample_size: float, reference_size: float) -> Pair:
+    """TMM with singleton pairing: genes seen in one sample only are paired by rank, the largest with the largest."""
+    both = (sample > 0) & (reference > 0)
+    alone = np.sort(sample[(sample > 0) & ~both])[::-1]
+    reference_alone = np.sort(reference[(reference > 0) & ~both])[::-1]
+    n_pairs = min(len(alone), len(reference_alone))
+    sample = np.concatenate([sample[both], alone[:n_pairs]])
+    reference = np.concatenate([reference[both], reference_alone[:n_pairs]])
+    n = len(sample)
+    share, reference_share = sample / sample_size, reference / reference_size
+    m = np.log2(share / reference_share)
+    if not n or np.abs(m).max() < SAME_SAMPLE:
+        return Pair(0.0, n, float(sample.mean()) if n else 0.0)
+    a = 0.5 * np.log2(share * reference_share)
+    shrunken = np.log2((sample + 0.5) / (sample_size + 0.5) / ((reference + 0.5) / (reference_size + 0.5)))
+    keep = _middle(np.lexsort((shrunken, m)), LOG_RATIO_TRIM) & _middle(np.argsort(a, kind="stable"), ABUNDANCE_TRIM)
+    if not keep.any():
+        return Pair(0.0, 0, 0.0)
+    share, reference_share, m = share[keep], reference_share[keep], m[keep]
+    variance = (1 - share) / share / sample_size + (1 - reference_share) / reference_share / reference_size
+    weight = (1 + 1e-6) / (variance + 1e-6)
+    return Pair(float((m * weight).sum() / weight.sum()), len(m), float(sample[keep].mean()))
+
+
+def _middle(order: NDArray[np.intp], trim: float) -> Mask:
+    """Which positions lie inside the trimmed range of this order."""
+    n = len(order)
+    cut = int(n * trim)
+    keep = np.zeros(n, dtype=bool)
+    keep[order[cut : n - cut]] = True
+    return keep
+
+
+_NORM_FACTORS: dict[str, Callable[[Array, Array], tuple[Array, int, float]]] = {
+    "TMM": _trimmed_mean_of_m,
+    "TMMwsp": _trimmed_mean_singletons,
+    "RLE": _relative_log_expression,
+    "upperquartile": _upper_quartile,
+}
