@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import numpy as np
-import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from numpy.typing import ArrayLike, NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 LARGEST_COUNT = 2.0**53  # above it a float64 no longer holds every whole number
 
 
 class InputError(ValueError):
-    """Something only the user can mend: which file, which row or column, what is wrong, how to mend it (1 to 3 lines)."""
+    """Something only the user can mend: file, row or column, what is wrong, how to mend it; 1 to 3 lines."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class Cohort:
     def take_genes(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Cohort:
         """The cohort of these genes (positions or a mask), in this order."""
 
-        def pick(values: NDArray[np.generic] | None) -> NDArray[np.generic] | None:
-            return None if values is None else frozen(values[index], dtype=values.dtype)
+        def pick(values: NDArray[Scalar] | None) -> NDArray[Scalar] | None:
+            return None if values is None else frozen(values[index], values.dtype)
 
         return replace(
             self,
@@ -83,10 +85,16 @@ class Cohort:
         )
 
 
-def frozen(values: ArrayLike, dtype: np.dtype[np.generic] | type = np.float64) -> NDArray[np.generic]:
-    """A read-only C-contiguous array of these values."""
+@overload
+def frozen(values: ArrayLike) -> NDArray[np.float64]: ...
+@overload
+def frozen(values: ArrayLike, dtype: type[Scalar] | np.dtype[Scalar]) -> NDArray[Scalar]: ...
+def frozen(
+    values: ArrayLike, dtype: type[np.generic] | np.dtype[np.generic] = np.float64
+) -> NDArray[np.float64] | NDArray[np.generic]:
+    """A read-only C-contiguous array of these values; copied unless the caller's array is read-only already."""
     array = np.ascontiguousarray(values, dtype=dtype)
-    if array is values or array.base is not None:
-        array = array.copy() if array.flags.writeable else array
+    if array.flags.writeable and (array is values or array.base is not None):
+        array = array.copy()
     array.flags.writeable = False
     return array

@@ -1,0 +1,1 @@
+"""The negative binomial GLM: one file per step, in the order of the method; fit.py shows the order."""

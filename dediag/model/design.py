@@ -50,12 +50,12 @@ class Design:
     @property
     def saturated(self) -> bool:
         """Whether there are as many distinct rows as coefficients: then each cell is fitted from its own samples."""
-        return self.cells.shape[0] == self.matrix.shape[1]
+        return bool(self.cells.shape[0] == self.matrix.shape[1])
 
     @property
     def is_intercept(self) -> bool:
         """Whether the design is one column of ones."""
-        return self.matrix.shape[1] == 1 and bool(np.all(self.matrix == 1.0))
+        return self.matrix.shape[1] == 1 and bool((self.matrix == 1.0).all())
 
     @property
     def single_two_level_factor(self) -> bool:
@@ -102,7 +102,9 @@ def build(formula: str, samples: pd.DataFrame, releveled: Mapping[str, str] | No
         column = names[int(np.argmin(np.isfinite(matrix).all(axis=0)))]
         raise InputError(f"design '{formula}': column {column} of the model matrix is not finite; check the covariate")
     check_rank(matrix, names)
-    interactions = frozenset(v for v in variables for term in names if ":" in term and v in _variables_in(term, variables))
+    interactions = frozenset(
+        v for v in variables for term in names if ":" in term and v in _variables_in(term, variables)
+    )
     return Design(formula, matrix, names, frame, factors, interactions, _notices(formula, frame, factors))
 
 
@@ -162,7 +164,7 @@ def check_rank(matrix: NDArray[np.float64], names: Sequence[str]) -> None:
             new_rank = int(np.linalg.matrix_rank(scaled[:, : k + 1]))
             if new_rank == rank:
                 weights = np.linalg.lstsq(scaled[:, :k], scaled[:, k], rcond=None)[0] if k else np.empty(0)
-                partners = [names[i] for i in np.flatnonzero(np.abs(weights) > 1e-6)]
+                partners = [names[int(i)] for i in np.flatnonzero(np.abs(weights) > 1e-6)]
                 what = f"a combination of {', '.join(partners)}" if partners else "zero for every sample"
                 raise InputError(
                     f"design: column {names[k]} is {what}, so its effect cannot be told apart\n"
@@ -171,7 +173,8 @@ def check_rank(matrix: NDArray[np.float64], names: Sequence[str]) -> None:
             rank = new_rank
     if m <= p:
         raise InputError(
-            f"design: {m} samples for {p} coefficients leave no replicates to estimate a dispersion; use a smaller design"
+            f"design: {m} samples for {p} coefficients leave no replicates to estimate a dispersion\n"
+            "use a smaller design"
         )
 
 

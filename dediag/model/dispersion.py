@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dediag.model.design import Design
-    from dediag.model.fit import NBFit
+    from dediag.model.nbfit import NBFit
 
 SMALLEST = 1e-8
 OUTLIER_SD = 2.0  # gene-wise estimates this many SD above the trend are not shrunken
@@ -54,7 +53,7 @@ class Shrunken:
     tries: NDArray[np.int64]  # (n_rows,)
 
 
-def gene_wise(data: Data, design: Design, space: Space, *, reference: bool) -> GeneWise:
+def gene_wise(data: Data, space: Space, *, reference: bool) -> GeneWise:
     """Gene-wise dispersions by Cox-Reid adjusted profile likelihood, each gene by itself."""
     from dediag.model import kernels
 

@@ -5,23 +5,24 @@ Love, Huber, Anders (2014) "Moderated estimation of fold change and dispersion f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from dediag.cohort import Cohort, InputError, frozen
+from dediag.cohort import Cohort, InputError, Scalar, frozen
 from dediag.model import coefficients as glm
 from dediag.model import contrasts, outliers
 from dediag.model.design import Design, build
-from dediag.model.dispersion import GeneWise, gene_wise, shrink
+from dediag.model.dispersion import gene_wise
+from dediag.model.estimates import Estimates, Shared
 from dediag.model.filtering import independent_filtering
 from dediag.model.nbfit import NBFit
 from dediag.model.prior import log_residual_variance, prior_variance
 from dediag.model.size_factors import METHODS, size_factors
-from dediag.model.trend import Trend, TrendError, fit_trend
+from dediag.model.trend import TrendError, fit_trend
 from dediag.model.weights import checked
 from dediag.progress import Progress, silent
 from dediag.stats.adjust import benjamini_hochberg
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from dediag.model.size_factors import Method
     from dediag.model.trend import TrendKind
 
 SEARCHES = ("reference", "newton")
@@ -121,7 +123,7 @@ def _fit(
     rule = outliers.CooksRule.of(design)
 
     progress("gene-wise dispersions", 1, STEPS)
-    first = gene_wise(data, design, space, reference=reference)
+    first = gene_wise(data, space, reference=reference)
     progress("dispersion trend", 2, STEPS)
     try:
         trend = fit_trend(first.base_mean, first.dispersion, options.trend)
@@ -150,105 +152,6 @@ def _fit(
     return _tested(cohort, data, shared, options, estimates, max_cooks, found.larger, replaced, replaced_counts)
 
 
-@dataclass
-class Estimates:
-    """All that is estimated per gene; arrays over the fitted genes."""
-
-    base_mean: NDArray[np.float64]
-    base_variance: NDArray[np.float64]
-    dispersion_gene: NDArray[np.float64]
-    dispersion_trend: NDArray[np.float64]
-    dispersion_map: NDArray[np.float64]
-    dispersion: NDArray[np.float64]
-    dispersion_outlier: NDArray[np.bool_]
-    beta: NDArray[np.float64]
-    se: NDArray[np.float64]
-    contrast_se: NDArray[np.float64]
-    log_likelihood: NDArray[np.float64]
-    reduced_log_likelihood: NDArray[np.float64]
-    iterations: NDArray[np.int64]
-    last_step: NDArray[np.float64]
-    converged: NDArray[np.bool_]
-
-    def put(self, where: NDArray[np.intp], other: Estimates) -> None:
-        """Take over the estimates of other for the fitted genes `where`."""
-        for field in fields(self):
-            getattr(self, field.name)[where] = getattr(other, field.name)
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all genes share once the trend is known."""
-
-    design: Design
-    space: glm.Space
-    reduced: Design | None
-    goal: contrasts.Contrast
-    trend: Trend
-    residual_variance: float
-    prior_variance: float
-    reference: bool
-    rule: outliers.CooksRule
-
-    def finish(self, data: glm.Data, first: GeneWise) -> Estimates:
-        """MAP dispersions, coefficients and log-likelihoods of the fitted genes."""
-        shrunken = shrink(
-            data, self.space, first, self.trend(first.base_mean), self.prior_variance, self.residual_variance,
-            reference=self.reference,
-        )  # fmt: skip
-        label = self.labels()
-        found = glm.fit_coefficients(
-            data, self.space, shrunken.final, contrast=self.goal.vector, label=label, reference=self.reference
-        )
-        reduced_log_likelihood = np.full(data.rows.size, np.nan)
-        if self.reduced is not None:
-            space = glm.Space.of(self.reduced)
-            none, nothing = np.zeros(space.cells.shape[0], np.int64), np.zeros(space.cells.shape[1])
-            smaller = glm.fit_coefficients(
-                data, space, shrunken.final, contrast=nothing, label=none, reference=self.reference
-            )
-            reduced_log_likelihood = smaller.log_likelihood
-        return Estimates(
-            first.base_mean, first.base_variance, first.dispersion, shrunken.trend, shrunken.map, shrunken.final,
-            shrunken.outlier, found.beta, found.se, found.contrast_se, found.log_likelihood, reduced_log_likelihood,
-            found.iterations, found.last_step, found.converged,
-        )  # fmt: skip
-
-    def labels(self) -> NDArray[np.int64]:
-        """Which cells belong to the test level (1), the reference level (2), or neither (0): (n_cells,)."""
-        label = np.zeros(self.space.cells.shape[0], np.int64)
-        if self.goal.factor is not None:
-            levels = self.design.frame[self.goal.factor].astype(str).to_numpy()
-            label[self.space.cell[levels == self.goal.test]] = 1
-            label[self.space.cell[levels == self.goal.reference]] = 2
-        return label
-
-    def means(self, estimates: Estimates, first: GeneWise, test: str) -> outliers.Means:
-        """The means that Cook's distances are taken at."""
-        fitted = np.exp(estimates.beta @ self.space.cells.T)
-        if test == "lrt":
-            return outliers.Means(fitted, first.cell_mean, glm.SMALLEST_MEAN)
-        return outliers.Means(fitted, fitted)
-
-    def replace(
-        self, data: glm.Data, estimates: Estimates, means: outliers.Means, over: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """Replace outlying counts of the genes `over`, refit these genes in place, return their counts."""
-        where = np.flatnonzero(over)
-        part = replace(data, rows=frozen(data.rows[where], np.int64))
-        distance = outliers.distances(part, self.space, means.take(where), estimates.dispersion[where], self.rule)
-        counts = outliers.replacements(part, distance, self.rule)
-        left = counts.max(axis=1) > 0.0
-        size = frozen(part.rows_of(part.size)) if part.size.shape[0] > 1 else part.size
-        weights = frozen(part.rows_of(part.weights)) if part.weighted else part.weights
-        given = frozen(part.rows_of(part.given_weights)) if part.weighted else part.given_weights
-        new = glm.Data(frozen(counts), frozen(np.flatnonzero(left), np.int64), size, weights, given)
-        if left.any():
-            estimates.put(where[left], self.finish(new, gene_wise(new, self.design, self.space, reference=self.reference)))
-        estimates.base_mean[where[~left]] = 0.0
-        return counts
-
-
 def _tested(
     cohort: Cohort, data: glm.Data, shared: Shared, options: Options, e: Estimates, max_cooks: NDArray[np.float64],
     larger: NDArray[np.int64], replaced: NDArray[np.bool_], replaced_counts: NDArray[np.float64],
@@ -259,7 +162,7 @@ def _tested(
     lfc_se = e.contrast_se * glm.LOG2_E
     if goal.factor is not None:
         levels = shared.design.frame[goal.factor].astype(str).isin([goal.test, goal.reference]).to_numpy()
-        lfc[data.counts[data.rows][:, levels].max(axis=1) == 0.0] = 0.0
+        lfc[data.counts.max(axis=1, where=levels, initial=0.0)[data.rows] == 0.0] = 0.0
     if options.test == "lrt":
         assert shared.reduced is not None  # noqa: S101 - _reduced saw to it
         df = shared.design.matrix.shape[1] - shared.reduced.matrix.shape[1]
@@ -275,10 +178,10 @@ def _tested(
     now_zero = replaced & (e.base_mean == 0.0)
     lfc[now_zero], lfc_se[now_zero], stat[now_zero], pvalue[now_zero] = 0.0, 0.0, 0.0, 1.0
 
-    def whole(part: NDArray[np.generic], fill: object = np.nan) -> NDArray[np.generic]:
-        values = np.full((n_genes, *part.shape[1:]), fill, dtype=part.dtype if fill is not np.nan else np.float64)
+    def whole(part: NDArray[Scalar], fill: float = np.nan) -> NDArray[Scalar]:
+        values = np.full((n_genes, *part.shape[1:]), fill, dtype=part.dtype)
         values[data.rows] = part
-        return frozen(values, dtype=values.dtype)
+        return frozen(values, values.dtype)
 
     base_mean, p = whole(e.base_mean, 0.0), whole(pvalue)
     if options.filtering:
@@ -321,7 +224,7 @@ def _normalisation(cohort: Cohort, method: str | ArrayLike) -> NDArray[np.float6
     if isinstance(method, str):
         if method not in METHODS:
             raise InputError(f"size factors: '{method}' is not one of {', '.join(METHODS)}")
-        return frozen(size_factors(cohort.counts, method, cohort.control_genes).values[None, :])
+        return frozen(size_factors(cohort.counts, cast("Method", method), cohort.control_genes).values[None, :])
     given = np.asarray(method, dtype=np.float64)
     if given.shape != (cohort.n_samples,) or not np.isfinite(given).all() or not (given > 0.0).all():
         raise InputError(f"size factors: give one positive number for each of the {cohort.n_samples} samples")
@@ -335,13 +238,17 @@ def _reduced(reduced: str | Design | None, full: Design, cohort: Cohort, options
             raise InputError('a reduced formula goes with the likelihood-ratio test; give test="lrt" (--test lrt) too')
         return None
     if reduced is None:
-        raise InputError('the likelihood-ratio test needs the formula without the tested terms: reduced (--reduced "~ 1")')
+        raise InputError(
+            'the likelihood-ratio test needs the formula without the tested terms: reduced (--reduced "~ 1")'
+        )
     if isinstance(reduced, str):
         references = {name: levels[0] for name, levels in full.factors.items()}
         known = {name: level for name, level in references.items() if name in cohort.samples}
-        reduced = build(reduced, cohort.samples, known) if "1" != reduced else build("~ 1", cohort.samples)
+        reduced = build(reduced, cohort.samples, known) if reduced != "1" else build("~ 1", cohort.samples)
     outside = reduced.matrix - full.matrix @ np.linalg.lstsq(full.matrix, reduced.matrix, rcond=None)[0]
     scale = np.maximum(np.abs(reduced.matrix).max(axis=0), 1e-300)
     if (np.abs(outside).max(axis=0) > 1e-8 * scale).any() or reduced.matrix.shape[1] >= full.matrix.shape[1]:
-        raise InputError(f"reduced formula '{reduced.formula}' must be part of the design '{full.formula}', and smaller")
+        raise InputError(
+            f"reduced formula '{reduced.formula}' must be part of the design '{full.formula}', and smaller"
+        )
     return reduced

@@ -61,7 +61,9 @@ def covariance(X: Array, mu: Array, alpha: float, ridge: float, weight: Array | 
     return np.asarray(bread @ inner @ bread)
 
 
-def cooks_distance(y: Array, mu: Array, X: Array, alpha: float, robust_alpha: float, ridge: float, floor: float) -> Array:
+def cooks_distance(
+    y: Array, mu: Array, X: Array, alpha: float, robust_alpha: float, ridge: float, floor: float
+) -> Array:
     """Cook's distance of each sample: Pearson residuals at a robust dispersion, leverage at the fitted one."""
     floored = np.maximum(mu, floor)
     w = 1.0 / (1.0 / floored + alpha)

@@ -72,7 +72,7 @@ class NBFit:
     def size_factors(self) -> NDArray[np.float64]:
         """Size factor of each sample (n_samples,); with offsets the geometric mean over genes."""
         if self.normalisation.shape[0] == 1:
-            return self.normalisation[0]
+            return frozen(self.normalisation[0])
         return frozen(np.exp(np.log(self.normalisation).mean(axis=0)))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -44,10 +45,8 @@ def prior_variance(dispersion: NDArray[np.float64], trend: NDArray[np.float64], 
 @cache
 def _histograms() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Residual df (600,), prior variance (600,) and densities in 40 bins from -10 to 10 (600, 40)."""
-    with files("dediag.model").joinpath("prior_histograms.tsv.gz").open("rb") as stream:
-        import gzip
-
-        table = np.loadtxt(gzip.open(stream, "rt"), skiprows=1)
+    with files("dediag.model").joinpath("prior_histograms.tsv.gz").open("rb") as packed, gzip.open(packed) as stream:
+        table = np.loadtxt(stream, skiprows=1)
     return table[:, 0], table[:, 1], table[:, 2:]
 
 
@@ -69,10 +68,8 @@ def _matched(residual: NDArray[np.float64], df: int) -> float:
     return float(fine[np.argmin(loess(x, divergence, fine, span=0.2))])
 
 
-def loess(
-    x: NDArray[np.float64], y: NDArray[np.float64], at: NDArray[np.float64], span: float
-) -> NDArray[np.float64]:
-    """Local quadratic regression with tricube weights over the nearest `span` of the points. Cleveland, Devlin (1988)."""
+def loess(x: NDArray[np.float64], y: NDArray[np.float64], at: NDArray[np.float64], span: float) -> NDArray[np.float64]:
+    """Local quadratic regression, tricube weights over the nearest `span` of the points. Cleveland, Devlin (1988)."""
     neighbours = int(np.floor(x.size * span + 1e-5))
     fitted = np.empty(at.size)
     for i, centre in enumerate(at):

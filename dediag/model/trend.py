@@ -89,7 +89,7 @@ def parametric(mean: NDArray[np.float64], dispersion: NDArray[np.float64]) -> tu
 def gamma_identity(
     x: NDArray[np.float64], y: NDArray[np.float64], start: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], bool]:
-    """Gamma GLM with identity link, y = b0 + b1 x; reweighted least squares with step halving to keep means positive."""
+    """Gamma GLM with identity link, y = b0 + b1 x: reweighted least squares, steps halved to keep means positive."""
     b = start
     mu = b[0] + b[1] * x
     deviance = _gamma_deviance(y, mu)
@@ -162,7 +162,7 @@ def _hermite(
 ) -> NDArray[np.float64]:
     """Cubic through values and slopes at the knots, straight beyond them."""
     if knots.size == 1:
-        return values[0] + slopes[0] * (at - knots[0])
+        return np.asarray(values[0] + slopes[0] * (at - knots[0]))
     inside = CubicHermiteSpline(knots, values, slopes)(np.clip(at, knots[0], knots[-1]))
     below, above = np.minimum(at - knots[0], 0.0), np.maximum(at - knots[-1], 0.0)
     return np.asarray(inside + slopes[0] * below + slopes[-1] * above)

@@ -40,9 +40,7 @@ def checked(
     return frozen(w), frozen(given), usable
 
 
-def _full_rank(
-    used: NDArray[np.bool_], X: NDArray[np.float64], *, drop_empty: bool = False
-) -> NDArray[np.bool_]:
+def _full_rank(used: NDArray[np.bool_], X: NDArray[np.float64], *, drop_empty: bool = False) -> NDArray[np.bool_]:
     """Whether the used samples' rows of X have full column rank; drop_empty leaves out columns of zeros."""
     gram = np.einsum("gj,ja,jb->gab", used.astype(np.float64), X, X, optimize=True)
     if drop_empty:

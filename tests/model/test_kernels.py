@@ -32,7 +32,9 @@ def design_of(gene: OddGene) -> Design:
 
 
 def data_of(gene: OddGene, weights: np.ndarray = NO_WEIGHTS) -> Data:
-    return Data(frozen(gene.y[None, :]), frozen([0], np.int64), frozen(gene.size[None, :]), frozen(weights), frozen(weights))
+    return Data(
+        frozen(gene.y[None, :]), frozen([0], np.int64), frozen(gene.size[None, :]), frozen(weights), frozen(weights)
+    )
 
 
 @pytest.mark.parametrize("y", COUNTS)
@@ -40,11 +42,15 @@ def data_of(gene: OddGene, weights: np.ndarray = NO_WEIGHTS) -> Data:
 def test_differences_of_log_gamma_and_its_derivatives_are_the_sums_they_stand_for(y: int, r: float) -> None:
     k = np.arange(y)
     # the Stirling form subtracts y: it is right to the last digits of y
-    assert special.log_rising(float(y), r) == pytest.approx(math.fsum(np.log1p(k / r)), rel=1e-11, abs=1e-15 * max(y, 100))
+    assert special.log_rising(float(y), r) == pytest.approx(
+        math.fsum(np.log1p(k / r)), rel=1e-11, abs=1e-15 * max(y, 100)
+    )
     assert special.digamma_rising(float(y), r) == pytest.approx(math.fsum(1.0 / (r + k)), rel=1e-11)
     expected = math.fsum(1.0 / (r + k) ** 2)
     # at r = 1e12 the difference of two trigammas is at the last digits of each
-    assert special.trigamma_falling(float(y), r) == pytest.approx(expected, rel=1e-8, abs=1e-15 * float(polygamma(1, r)))
+    assert special.trigamma_falling(float(y), r) == pytest.approx(
+        expected, rel=1e-8, abs=1e-15 * float(polygamma(1, r))
+    )
 
 
 def definition_rounding(y: np.ndarray, alpha: float) -> float:
@@ -56,7 +62,7 @@ def definition_rounding(y: np.ndarray, alpha: float) -> float:
 def test_newton_dispersion_is_the_best_point_of_the_definition(gene: OddGene) -> None:
     design = design_of(gene)
     space, data = Space.of(design), data_of(gene)
-    first = gene_wise(data, design, space, reference=False)
+    first = gene_wise(data, space, reference=False)
     mu = np.maximum(gene.size * first.cell_mean[0][design.cell], 0.5)
     for prior in (None, (math.log(0.1), 0.5)):
         start = np.array([0.05])
@@ -70,7 +76,9 @@ def test_newton_dispersion_is_the_best_point_of_the_definition(gene: OddGene) ->
         grid = np.linspace(low, high, 400)
         best = grid[int(np.argmax([value(a) for a in grid]))]
         width = grid[1] - grid[0]
-        refined = minimize_scalar(lambda a: -value(a), bounds=(max(low, best - width), min(high, best + width)), method="bounded")
+        refined = minimize_scalar(
+            lambda a: -value(a), bounds=(max(low, best - width), min(high, best + width)), method="bounded"
+        )
         points = np.array([found, best, refined.x])
         rounding = max(definition_rounding(gene.y, math.exp(a)) for a in points)
         kept = 0.0
@@ -83,9 +91,11 @@ def test_newton_dispersion_is_the_best_point_of_the_definition(gene: OddGene) ->
 def test_reference_search_never_ends_below_its_start(gene: OddGene) -> None:
     design = design_of(gene)
     space, data = Space.of(design), data_of(gene)
-    first = gene_wise(data, design, space, reference=True)
+    first = gene_wise(data, space, reference=True)
     mu = np.maximum(gene.size * first.cell_mean[0][design.cell], 0.5)
-    values = [likelihood.adjusted_profile(math.log(a), gene.y, mu, gene.X) for a in (first.start[0], first.dispersion[0])]
+    values = [
+        likelihood.adjusted_profile(math.log(a), gene.y, mu, gene.X) for a in (first.start[0], first.dispersion[0])
+    ]
     assert values[1] >= values[0] - 1e-9 * max(1.0, abs(values[0]))
     assert 1e-8 <= first.dispersion[0] <= largest(gene.y.size)
 
@@ -132,7 +142,7 @@ def test_equal_weights_change_nothing(gene: OddGene) -> None:
     space = Space.of(design)
     contrast, label = np.zeros(gene.X.shape[1]), np.zeros(design.cells.shape[0], np.int64)
     plain, weighted = data_of(gene), data_of(gene, np.ones((1, gene.y.size)))
-    cell_mean = gene_wise(plain, design, space, reference=False).cell_mean
+    cell_mean = gene_wise(plain, space, reference=False).cell_mean
     start = np.array([0.05])
     a = search(plain, space, cell_mean, start, reference=False)[0]
     b = search(weighted, space, cell_mean, start, reference=False)[0]
@@ -153,7 +163,9 @@ def test_weights_of_zero_are_samples_left_out() -> None:
         space, data = Space.of(design), data_of(one, weights)
         zeros, label = np.zeros(2), np.zeros(2, np.int64)
         fitted = fit_coefficients(data, space, np.array([0.2]), contrast=zeros, label=label, reference=False)
-        alpha = search(data, space, fitted.cell_means(space), np.array([0.05]), np.array([-2.0]), 1.0, reference=False)[0]
+        alpha = search(data, space, fitted.cell_means(space), np.array([0.05]), np.array([-2.0]), 1.0, reference=False)[
+            0
+        ]
         results.append((fitted.beta, fitted.se, alpha))
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)

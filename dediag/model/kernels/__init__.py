@@ -36,4 +36,12 @@ def compiled() -> bool:
     return any(CACHE_FOLDER.rglob("*.nbc"))
 
 
-__all__ = ["CACHE_FOLDER", "compiled", "cooks_distances", "fit_coefficients", "fit_dispersions", "moments", "set_threads"]
+__all__ = [
+    "CACHE_FOLDER",
+    "compiled",
+    "cooks_distances",
+    "fit_coefficients",
+    "fit_dispersions",
+    "moments",
+    "set_threads",
+]

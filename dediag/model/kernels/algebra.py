@@ -9,7 +9,7 @@ from numba import njit
 
 @njit(error_model="numpy")
 def cholesky(A, p):
-    """Replace the lower triangle of A[:p, :p] by its Cholesky factor; return log det A, or -inf if not positive definite."""
+    """Replace the lower triangle of A[:p, :p] by its Cholesky factor; return log det A, -inf if not positive."""
     log_det = 0.0
     for j in range(p):
         for k in range(j):

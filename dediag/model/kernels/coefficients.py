@@ -7,6 +7,7 @@ Nelder (1989), section 2.5; ridge, floor and stopping rule as Love, Huber, Ander
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -14,6 +15,12 @@ from numba import njit
 from dediag.model.kernels.algebra import cholesky, solve, solve_columns
 from dediag.model.kernels.special import log_rising
 from dediag.model.kernels.threads import over_genes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Index = NDArray[np.int64]
 
 SMALLEST_MEAN = 0.5
 LARGEST_COEFFICIENT = 30.0
@@ -223,7 +230,8 @@ def fit_gene(i, y, s, weight, cell, basis, transform, penalty, projector, contra
 @njit(cache=True, nogil=True, error_model="numpy")
 def coefficients_of(
     first, last, counts, rows, size, weights, cell, basis, transform, penalty, projector, contrast, label, alpha,
-    tolerance, max_iterations, by_deviance, intercept_only, beta, se, contrast_se, log_likelihood, iterations, last_step,
+    tolerance, max_iterations, by_deviance, intercept_only, beta, se, contrast_se, log_likelihood, iterations,
+    last_step,
 ):  # fmt: skip
     """Fit the genes rows[first:last] and write these rows of the results."""
     for i in range(first, last):
@@ -236,9 +244,10 @@ def coefficients_of(
 
 
 def fit_coefficients(
-    counts, rows, size, weights, cell, basis, transform, penalty, projector, contrast, label, alpha,
-    tolerance, max_iterations, by_deviance, intercept_only,
-):  # fmt: skip
+    counts: Array, rows: Index, size: Array, weights: Array, cell: Index, basis: Array, transform: Array,
+    penalty: Array, projector: Array, contrast: Array, label: Index, alpha: Array, tolerance: float,
+    max_iterations: int, by_deviance: bool, intercept_only: bool,
+) -> tuple[Array, Array, Array, Array, Index, Array]:  # fmt: skip
     """Coefficients of counts[rows] at these dispersions.
 
     projector (n_coefficients, n_samples) gives least-squares starts; contrast (n_coefficients,) in the design's

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -17,6 +18,12 @@ from dediag.model.kernels.algebra import cholesky, solve_columns
 from dediag.model.kernels.special import digamma_rising, log_rising, reference_log_gamma, trigamma_falling
 from dediag.model.kernels.threads import over_genes
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Index = NDArray[np.int64]
+
 SMALLEST_MEAN = 0.5
 SMALLEST_DISPERSION = 1e-8
 LOWEST, HIGHEST = -30.0, 10.0  # bounds of the reference's proposals on the log scale
@@ -24,10 +31,10 @@ MAX_TRIES = 100
 GRID = 20
 USED_WEIGHT = 0.01  # samples of smaller weight do not enter the determinant
 
-Gene = namedtuple("Gene", "y mu weight used")  # noqa: PYI024 - numba knows the untyped kind only; each (n_samples,)
-Space = namedtuple("Space", "cell basis diagonal shift")  # noqa: PYI024 - cell (n_samples,), basis (n_cells, p)
-Prior = namedtuple("Prior", "mean variance")  # noqa: PYI024 - of log alpha
-Work = namedtuple("Work", "sums B D E")  # noqa: PYI024 - (3, n_cells) and three (p, p)
+Gene = namedtuple("Gene", "y mu weight used")
+Space = namedtuple("Space", "cell basis diagonal shift")
+Prior = namedtuple("Prior", "mean variance")
+Work = namedtuple("Work", "sums B D E")
 
 
 @njit(error_model="numpy")
@@ -208,7 +215,7 @@ def newton(start, high, gene, space, prior, work):
     there, as in the reference: trend and prior leave such genes out.
     """
     low = math.log(SMALLEST_DISPERSION)
-    if start <= low + 1e-6:
+    if start <= low + 1e-6 and not prior.variance < math.inf:
         return low, 0
     left, right = low, high
     at_low = 0.0
@@ -322,13 +329,14 @@ def dispersions_of(
 
 
 def fit_dispersions(
-    counts, rows, size, weights, cell, basis, diagonal, shift, mean, start, prior_mean, prior_variance, largest, reference
-):
+    counts: Array, rows: Index, size: Array, weights: Array, cell: Index, basis: Array, diagonal: bool, shift: float,
+    mean: Array, start: Array, prior_mean: Array, prior_variance: float, largest: float, reference: bool,
+) -> tuple[Array, Index]:  # fmt: skip
     """Dispersion of counts[rows]: (dispersion, tries), each (n_rows,).
 
-    size (1 or n_genes, n_samples), weights (n_genes, n_samples) or (1, 0) for none, cell (n_samples,) the row of `basis`
-    (n_cells, n_coefficients) of each sample, mean (n_rows, n_cells) at size factor 1, start (n_rows,); an infinite
-    prior variance means no prior, and then the reference keeps the start value where the objective does not rise.
+    size (1 or n_genes, n_samples), weights (n_genes, n_samples) or (1, 0) for none, cell (n_samples,) the row of
+    `basis` (n_cells, n_coefficients) of each sample, mean (n_rows, n_cells) at size factor 1, start (n_rows,); an
+    infinite prior variance means no prior, and then a start stays where the objective gains little.
     """
     dispersion, tries = np.empty(rows.size), np.empty(rows.size, np.int64)
     over_genes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -10,6 +10,12 @@ from numba import njit
 from dediag.model.kernels.algebra import cholesky, solve
 from dediag.model.kernels.coefficients import information
 from dediag.model.kernels.threads import over_genes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Index = NDArray[np.int64]
 
 SMALLEST_ROBUST_DISPERSION = 0.04
 MANY = 24  # replicates from which an eighth is trimmed
@@ -48,7 +54,21 @@ def gene_moments(i, y, s, weight, cell, basis, projector, inverse_size, largest,
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def moments_of(
-    first, last, counts, rows, size, weights, cell, basis, projector, inverse_size, largest, mean, variance, start, fitted
+    first,
+    last,
+    counts,
+    rows,
+    size,
+    weights,
+    cell,
+    basis,
+    projector,
+    inverse_size,
+    largest,
+    mean,
+    variance,
+    start,
+    fitted,
 ):
     """Moments of the genes rows[first:last], written to these rows of the results."""
     for i in range(first, last):
@@ -59,7 +79,10 @@ def moments_of(
         )  # fmt: skip
 
 
-def moments(counts, rows, size, weights, cell, basis, projector, inverse_size, largest):
+def moments(
+    counts: Array, rows: Index, size: Array, weights: Array, cell: Index, basis: Array, projector: Array,
+    inverse_size: float, largest: float,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """Base mean, base variance, start of the dispersion (n_rows,) and least-squares cell means (n_rows, n_cells).
 
     inverse_size is the mean of 1 / size factor. The start is the smaller of a Pearson-type estimate about the
@@ -68,8 +91,8 @@ def moments(counts, rows, size, weights, cell, basis, projector, inverse_size, l
     n = rows.size
     mean, variance, start, fitted = np.empty(n), np.empty(n), np.empty(n), np.empty((n, basis.shape[0]))
     over_genes(
-        moments_of, n, counts, rows, size, weights, cell, basis, projector, inverse_size, largest, mean, variance, start,
-        fitted,
+        moments_of, n, counts, rows, size, weights, cell, basis, projector, inverse_size, largest, mean, variance,
+        start, fitted,
     )  # fmt: skip
     return mean, variance, start, fitted
 
@@ -94,7 +117,7 @@ def sort(values, n):
 def trimmed_mean(values, n, trim):
     """Mean of values[:n] without the floor(n trim) smallest and largest; sorts them."""
     sort(values, n)
-    cut = int(math.floor(n * trim))
+    cut = int(n * trim)
     total = 0.0
     for j in range(cut, n - cut):
         total += values[j]
@@ -209,20 +232,21 @@ def cooks_of(
 
 
 def cooks_distances(
-    counts, rows, size, weights, cell, basis, penalty, fitted, centre, alpha, keep, floor, centre_floor, all_distances
-):
+    counts: Array, rows: Index, size: Array, weights: Array, cell: Index, basis: Array, penalty: Array, fitted: Array,
+    centre: Array, alpha: Array, keep: NDArray[np.bool_], floor: float, centre_floor: float, all_distances: bool,
+) -> tuple[Array, Index, Array]:  # fmt: skip
     """Cook's distances of counts[rows]: largest per class of samples, and all of them when asked.
 
     fitted and centre (n_rows, n_cells) are means at size factor 1, for the leverage and for the residuals, not below
-    floor and centre_floor. keep (2, n_samples) are two classes of samples. Returns the largest distance over all samples
-    and over each class (n_rows, 3; -1 for an empty class), how many counts are larger than that of the sample with the
-    overall largest (n_rows,), and the distances (n_rows if all_distances else 0, n_samples).
+    floor and centre_floor. keep (2, n_samples) are two classes of samples. Returns the largest distance over all
+    samples and over each class (n_rows, 3; -1 for an empty class), how many counts are larger than that of the sample
+    with the overall largest (n_rows,), and the distances (n_rows if all_distances else 0, n_samples).
     """
     n = rows.size
     largest, larger = np.empty((n, 3)), np.empty(n, np.int64)
     distances = np.empty((n if all_distances else 0, counts.shape[1]))
     over_genes(
-        cooks_of, n, counts, rows, size, weights, cell, basis, penalty, fitted, centre, alpha, keep, floor, centre_floor,
-        largest, larger, distances,
+        cooks_of, n, counts, rows, size, weights, cell, basis, penalty, fitted, centre, alpha, keep, floor,
+        centre_floor, largest, larger, distances,
     )  # fmt: skip
     return largest, larger, distances

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 CHUNKS_PER_THREAD = 8
 SMALLEST_CHUNK = 64
@@ -29,7 +30,7 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def over_genes(kernel, n, *arguments):
+def over_genes(kernel: Any, n: int, *arguments: object) -> None:
     """Call kernel(first, last, *arguments) for chunks that cover range(n)."""
     chunk = max(SMALLEST_CHUNK, -(-n // (threads() * CHUNKS_PER_THREAD)))
     if threads() == 1 or n <= chunk:
