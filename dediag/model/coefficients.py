@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import gammaln
 from scipy.stats import nbinom
 
 from dediag.cohort import frozen
@@ -23,6 +24,7 @@ DEVIANCE_TOLERANCE = 1e-8  # the reference's: relative change of the deviance
 STEP_TOLERANCE = 1e-7  # newton's: largest change of a cell's log mean in the last step
 MAX_ITERATIONS = 100
 LARGEST_COEFFICIENT = 30.0  # log2, bound of L-BFGS-B
+DIFFERENCE = 1e-3  # log2, step of its gradient
 SMALLEST_MEAN = 0.5
 LOG2_E = math.log2(math.e)
 
@@ -155,18 +157,27 @@ def _by_optimiser(
     w = data.rows_of(data.weights)[i] if data.weighted else np.ones_like(y)
     X = space.cells[space.cell]
 
-    def negative(b: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    fixed = float(np.sum(w * (gammaln(y + 1.0 / alpha) - gammaln(1.0 / alpha) - gammaln(y + 1.0) + y * math.log(alpha))))
+    fixed -= X.shape[1] * (math.log(2.0 * math.pi) - math.log(RIDGE)) / 2.0
+
+    def negative(b: NDArray[np.float64]) -> float:
         mu = s * np.exp2(X @ b)
-        value = -float(np.sum(w * (y * np.log(mu) - (y + 1.0 / alpha) * np.log1p(alpha * mu))))
-        gradient = -math.log(2.0) * (w * (y - mu) / (1.0 + alpha * mu)) @ X
-        return value + 0.5 * RIDGE * float(b @ b), gradient + RIDGE * b
+        likelihood = float(np.sum(w * (y * np.log(mu) - (y + 1.0 / alpha) * np.log1p(alpha * mu))))
+        return 0.5 * RIDGE * float(b @ b) - likelihood - fixed
+
+    # Where a group is all zero the objective is all but flat: there the relative tolerance (hence the constants above)
+    # and these central differences decide where the search stops, here as in the reference
+    def gradient(b: NDArray[np.float64]) -> NDArray[np.float64]:
+        steps = DIFFERENCE * np.eye(b.size)
+        return np.array([(negative(b + step) - negative(b - step)) / (2.0 * DIFFERENCE) for step in steps])
 
     start = beta * LOG2_E
     if not (np.isfinite(start).all() and (np.abs(start) < LARGEST_COEFFICIENT).all()):
         start = space.transform @ (space.projector @ np.log(y / s + 0.1))  # the reference mixes up the scales here too
     found = minimize(
-        negative, start, jac=True, method="L-BFGS-B",
-        bounds=[(-LARGEST_COEFFICIENT, LARGEST_COEFFICIENT)] * start.size, options={"ftol": 1e7 * np.finfo(float).eps},
+        negative, start, jac=gradient, method="L-BFGS-B",
+        bounds=[(-LARGEST_COEFFICIENT, LARGEST_COEFFICIENT)] * start.size,
+        options={"maxiter": 100, "maxcor": 5, "ftol": 1e7 * np.finfo(float).eps, "gtol": 0.0},
     )  # fmt: skip
     mu = np.maximum(s * np.exp2(X @ found.x), SMALLEST_MEAN)
     information = (X.T * (w / (1.0 / mu + alpha))) @ X

@@ -40,17 +40,18 @@ def data_of(gene: OddGene, weights: np.ndarray = NO_WEIGHTS) -> Data:
 @pytest.mark.parametrize("y", COUNTS)
 @pytest.mark.parametrize("r", SIZES)
 def test_differences_of_log_gamma_and_its_derivatives_are_the_sums_they_stand_for(y: int, r: float) -> None:
-    k = np.arange(y)
+    k, table, mu = np.arange(y), np.empty(special.TABLE), y + 3.0
+    special.fill_table(r, 0, table)
     # the Stirling form subtracts y: it is right to the last digits of y
-    assert special.log_rising(float(y), r) == pytest.approx(
-        math.fsum(np.log1p(k / r)), rel=1e-11, abs=1e-15 * max(y, 100)
-    )
-    assert special.digamma_rising(float(y), r) == pytest.approx(math.fsum(1.0 / (r + k)), rel=1e-11)
+    rounding = 1e-15 * max(y, 100)
+    assert special.log_rising(float(y), r, table) == pytest.approx(math.fsum(np.log1p(k / r)), rel=1e-11, abs=rounding)
+    special.fill_table(r, 2, table)
+    expected = math.fsum([*(1.0 / (r + k)), -math.log1p(mu / r)])
+    assert special.digamma_gap(float(y), mu, r, table) == pytest.approx(expected, rel=1e-9, abs=1e-15 * max(1.0, y / r))
     expected = math.fsum(1.0 / (r + k) ** 2)
     # at r = 1e12 the difference of two trigammas is at the last digits of each
-    assert special.trigamma_falling(float(y), r) == pytest.approx(
-        expected, rel=1e-8, abs=1e-15 * float(polygamma(1, r))
-    )
+    rounding = 1e-15 * float(polygamma(1, r))
+    assert special.trigamma_falling(float(y), r, table) == pytest.approx(expected, rel=1e-8, abs=rounding)
 
 
 def definition_rounding(y: np.ndarray, alpha: float) -> float:

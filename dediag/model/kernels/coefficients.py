@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from dediag.model.kernels.algebra import cholesky, solve, solve_columns
-from dediag.model.kernels.special import log_rising
+from dediag.model.kernels.special import TABLE, fill_table, log_rising
 from dediag.model.kernels.threads import over_genes
 
 if TYPE_CHECKING:
@@ -57,9 +57,11 @@ def means(gamma, s, cell, basis, floor, eta, mu):
 @njit(error_model="numpy")
 def fixed_log_likelihood(alpha, y, weight):
     """The part of the NB log-likelihood that does not depend on the mean."""
+    table = np.empty(TABLE)
+    fill_table(1.0 / alpha, 0, table)
     total = 0.0
     for j in range(y.size):
-        term = log_rising(y[j], 1.0 / alpha) - math.lgamma(y[j] + 1.0)
+        term = log_rising(y[j], 1.0 / alpha, table) - math.lgamma(y[j] + 1.0)
         total += term * weight[j] if weight.size > 0 else term
     return total
 

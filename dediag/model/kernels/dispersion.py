@@ -15,7 +15,14 @@ import numpy as np
 from numba import njit
 
 from dediag.model.kernels.algebra import cholesky, solve_columns
-from dediag.model.kernels.special import digamma_rising, log_rising, reference_log_gamma, trigamma_falling
+from dediag.model.kernels.special import (
+    TABLE,
+    digamma_gap,
+    fill_table,
+    log_rising,
+    reference_log_gamma,
+    trigamma_falling,
+)
 from dediag.model.kernels.threads import over_genes
 
 if TYPE_CHECKING:
@@ -29,12 +36,13 @@ SMALLEST_DISPERSION = 1e-8
 LOWEST, HIGHEST = -30.0, 10.0  # bounds of the reference's proposals on the log scale
 MAX_TRIES = 100
 GRID = 20
+LAST_STEP = 1e-5  # Newton's steps square their error: the next one would be below 1e-9
 USED_WEIGHT = 0.01  # samples of smaller weight do not enter the determinant
 
-Gene = namedtuple("Gene", "y mu weight used")
-Space = namedtuple("Space", "cell basis diagonal shift")
+Gene = namedtuple("Gene", "y mu weight used")  # each (n_samples,); numba knows the untyped kind of tuple only
+Space = namedtuple("Space", "cell basis diagonal shift")  # cell (n_samples,), basis (n_cells, p)
 Prior = namedtuple("Prior", "mean variance")
-Work = namedtuple("Work", "sums B D E")
+Work = namedtuple("Work", "sums B D E table")  # (3, n_cells), three times (p, p), special.TABLE
 
 
 @njit(error_model="numpy")
@@ -87,13 +95,14 @@ def determinant(alpha, order, gene, space, work):
 
 
 @njit(error_model="numpy", inline="always")
-def log_likelihood(alpha, gene):
+def log_likelihood(alpha, gene, table):
     """NB log-likelihood without its lgamma(y + 1) term; weight of size 0 means all ones."""
     y, mu, weight = gene.y, gene.mu, gene.weight
     r = 1.0 / alpha
+    fill_table(r, 0, table)
     total = 0.0
     for j in range(y.size):
-        term = log_rising(y[j], r) - (y[j] + r) * math.log1p(alpha * mu[j])
+        term = log_rising(y[j], r, table) - (y[j] + r) * math.log1p(alpha * mu[j])
         total += term * weight[j] if weight.size > 0 else term
     return total
 
@@ -112,18 +121,19 @@ def reference_log_likelihood(alpha, gene):
 
 
 @njit(error_model="numpy", inline="always")
-def slopes(alpha, order, gene):
+def slopes(alpha, order, gene, table):
     """First and (order 2) second derivative of the NB log-likelihood with respect to log alpha."""
     y, mu, weight = gene.y, gene.mu, gene.weight
     r = 1.0 / alpha
+    fill_table(r, 2, table)
     first, second = 0.0, 0.0
     for j in range(y.size):
-        total = mu[j] + r
-        residual = (mu[j] - y[j]) / total
-        d = digamma_rising(y[j], r) - math.log1p(alpha * mu[j]) + residual
+        inverse = 1.0 / (mu[j] + r)
+        residual = (mu[j] - y[j]) * inverse
+        d = digamma_gap(y[j], mu[j], r, table) + residual
         d2 = 0.0
         if order > 1:
-            d2 = mu[j] / (r * total) - residual / total - trigamma_falling(y[j], r)
+            d2 = (mu[j] * alpha - residual) * inverse - trigamma_falling(y[j], r, table)
         if weight.size > 0:
             d *= weight[j]
             d2 *= weight[j]
@@ -136,7 +146,7 @@ def slopes(alpha, order, gene):
 def objective(a, gene, space, prior, work):
     """Log posterior of a = log alpha, without constants that do not depend on the data."""
     alpha = math.exp(a)
-    value = log_likelihood(alpha, gene)
+    value = log_likelihood(alpha, gene, work.table)
     value += determinant(alpha, 0, gene, space, work)[0] + space.shift
     return value - 0.5 * (a - prior.mean) ** 2 / prior.variance
 
@@ -145,7 +155,7 @@ def objective(a, gene, space, prior, work):
 def slope(a, order, gene, space, prior, work):
     """First and (order 2) second derivative of the objective with respect to a."""
     alpha = math.exp(a)
-    first, second = slopes(alpha, order, gene)
+    first, second = slopes(alpha, order, gene, work.table)
     _, d1, d2 = determinant(alpha, order, gene, space, work)
     first += alpha * d1 - (a - prior.mean) / prior.variance
     second += alpha * d1 + alpha * alpha * d2 - 1.0 / prior.variance
@@ -208,28 +218,39 @@ def grid_search(high, gene, space, prior, work):
 
 
 @njit(error_model="numpy", inline="always")
-def newton(start, high, gene, space, prior, work):
-    """Exact optimum of the objective in [log 1e-8, high] and the number of derivatives it took.
+def slope_at_zero(low, gene, space, prior, work):
+    """Derivative of the objective at the lower bound, where NB and Poisson differ to first order only."""
+    y, mu, weight = gene.y, gene.mu, gene.weight
+    total = 0.0
+    for j in range(y.size):
+        term = 0.5 * ((y[j] - mu[j]) ** 2 - y[j])
+        total += term * weight[j] if weight.size > 0 else term
+    _, d1, _ = determinant(SMALLEST_DISPERSION, 1, gene, space, work)
+    return SMALLEST_DISPERSION * (total + d1) - (low - prior.mean) / prior.variance
 
-    Newton steps on the derivative, kept inside a bracket. A start at the lower bound shows no overdispersion and stays
-    there, as in the reference: trend and prior leave such genes out.
+
+@njit(error_model="numpy", inline="always")
+def newton(start, high, gene, space, prior, work):
+    """Exact optimum of the objective in [log 1e-8, high], derivatives it took, and the gain that the first promises.
+
+    Newton steps on the derivative, kept inside a bracket. Without a prior a start at the lower bound shows no
+    overdispersion and stays there, as in the reference: trend and prior leave such genes out.
     """
     low = math.log(SMALLEST_DISPERSION)
     if start <= low + 1e-6 and not prior.variance < math.inf:
-        return low, 0
+        return low, 0, math.inf
     left, right = low, high
-    at_low = 0.0
-    a = low
+    at_low = slope_at_zero(low, gene, space, prior, work)
+    gain = 0.0
+    a = min(max(start, low), high)
     tries = 0
     while tries < MAX_TRIES:
         d, d2 = slope(a, 2, gene, space, prior, work)
         tries += 1
-        if tries == 1:  # whether the objective falls away from the lower bound
-            at_low = d
-            a = min(start, high)
-            continue
+        if tries == 1:
+            gain = 0.5 * d * d / abs(d2)
         if a >= high and d >= 0.0:
-            return high, tries
+            return high, tries, gain
         if d > 0.0:
             left = a
         else:
@@ -251,10 +272,10 @@ def newton(start, high, gene, space, prior, work):
             new = 0.5 * (left + right)
         moved = abs(new - a)
         a = new
-        if moved < 1e-7:
+        if moved < LAST_STEP:
             break
     if right <= low:
-        return low, tries
+        return low, tries, gain
     if at_low <= 0.0:  # the bound is a local optimum too
         best = -math.inf
         inside = a
@@ -263,7 +284,7 @@ def newton(start, high, gene, space, prior, work):
             value = objective(point, gene, space, prior, work)
             if value > best:
                 best, a = value, point
-    return a, tries
+    return a, tries, gain
 
 
 @njit(error_model="numpy", inline="always")
@@ -273,6 +294,16 @@ def little_gain(before, after):
     A rule of the method, whatever the search: at high counts, where the objective is large, many moment estimates stay.
     """
     return after < before + abs(before) / 1e6
+
+
+@njit(error_model="numpy", inline="always")
+def surely_enough(y):
+    """A gain ten times above what `little_gain` asks for at most, without a logarithm per sample."""
+    total, top = 0.0, 0.0
+    for j in range(y.size):
+        total += y[j]
+        top = max(top, y[j])
+    return 1e-5 * (total * math.log(top + 2.0) + 20.0 * y.size)
 
 
 @njit(error_model="numpy", inline="always")
@@ -290,11 +321,11 @@ def fit_gene(y, s, weights, mean, start, prior_mean, prior_variance, largest, re
             weight[j] = weights[j] if has_prior else max(weights[j], 1e-6)
     gene = Gene(y, mu, weight, used)
     prior = Prior(prior_mean, prior_variance)
-    work = Work(np.empty((3, n_cells)), np.empty((p, p)), np.empty((p, p)), np.empty((p, p)))
+    work = Work(np.empty((3, n_cells)), np.empty((p, p)), np.empty((p, p)), np.empty((p, p)), np.empty(TABLE))
     high = math.log(largest)
     if not reference:
-        a, tries = newton(math.log(start), high, gene, space, prior, work)
-        if has_prior or tries == 0:
+        a, tries, gain = newton(math.log(start), high, gene, space, prior, work)
+        if has_prior or gain > surely_enough(y):
             return math.exp(a), tries
         before, after = 0.0, 0.0
         for k in range(2):

@@ -1,8 +1,8 @@
 """Differences of log-gamma, digamma and trigamma that the negative binomial likelihood needs, for whole counts.
 
 With r = 1/dispersion, only differences between arguments y + r and r occur. Taken one by one they cancel badly for
-small dispersions; written as products (counts below 8) or as differences of Stirling series they do not.
-Abramowitz and Stegun 6.1.40, 6.3.18, 6.4.12.
+small dispersions; written as sums (counts below 8) or as differences of Stirling series they do not. What depends on r
+alone is put into a table once for all samples. Abramowitz and Stegun 6.1.40, 6.3.18, 6.4.12.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import math
 
 from numba import njit
 
-DIRECT = 8  # counts below this are done by products and sums
-ASYMPTOTIC = 10.0  # arguments from here on are done by series
+DIRECT = 8  # counts below this are done by sums
+ASYMPTOTIC = 10.0  # arguments from here on are done by series; smaller ones are shifted up by DIRECT first
+SERIES = DIRECT + 1  # column of the table that holds the series at the (shifted) argument
+TABLE = (3, DIRECT + 3)
 LARGE_ARGUMENT = 4934720.0
 HALF_LOG_2_PI = 0.918938533204672741780329736406
 
@@ -21,34 +23,7 @@ HALF_LOG_2_PI = 0.918938533204672741780329736406
 def stirling(x):
     """lgamma(x) - (x - 1/2) log x + x - log(2 pi)/2, for x >= 8: 1e-14."""
     z = 1.0 / (x * x)
-    return (
-        1.0 / 12 - z * (1.0 / 360 - z * (1.0 / 1260 - z * (1.0 / 1680 - z * (1.0 / 1188 - z * 691.0 / 360360))))
-    ) / x
-
-
-@njit(error_model="numpy")
-def log_rising(y, r):
-    """lgamma(y + r) - lgamma(r) - y log r for a whole count y >= 0 and r > 0."""
-    if y == 0.0:
-        return 0.0
-    if y < DIRECT:
-        product = 1.0
-        for k in range(1, int(y)):
-            product *= 1.0 + k / r
-        return math.log(product)
-    if r >= ASYMPTOTIC:
-        return (y + r - 0.5) * math.log1p(y / r) - y + stirling(y + r) - stirling(r)
-    product = 1.0
-    for k in range(DIRECT):
-        product *= r + k
-    rest = y - DIRECT
-    high = r + DIRECT
-    if rest > 0.0:
-        tail = rest * math.log(high) + (rest + high - 0.5) * math.log1p(rest / high) - rest
-        tail += stirling(rest + high) - stirling(high)
-    else:
-        tail = 0.0
-    return math.log(product) + tail - y * math.log(r)
+    return (1.0 / 12 - z * (1.0 / 360 - z * (1.0 / 1260 - z * (1.0 / 1680 - z * (1.0 / 1188 - z * 691.0 / 360360))))) / x
 
 
 @njit(error_model="numpy")
@@ -60,22 +35,6 @@ def digamma_series(x):
 
 
 @njit(error_model="numpy")
-def digamma_rising(y, r):
-    """digamma(y + r) - digamma(r) for a whole count y >= 0 and r > 0."""
-    total = 0.0
-    if y < DIRECT:
-        for k in range(int(y)):
-            total += 1.0 / (r + k)
-        return total
-    if r < ASYMPTOTIC:
-        for k in range(DIRECT):
-            total += 1.0 / (r + k)
-        r += DIRECT
-        y -= DIRECT
-    return total + math.log1p(y / r) - digamma_series(y + r) + digamma_series(r)
-
-
-@njit(error_model="numpy")
 def trigamma_series(x):
     """trigamma(x), for x >= 8: 1e-14."""
     z = 1.0 / (x * x)
@@ -84,19 +43,61 @@ def trigamma_series(x):
 
 
 @njit(error_model="numpy")
-def trigamma_falling(y, r):
-    """trigamma(r) - trigamma(y + r) for a whole count y >= 0 and r > 0."""
-    total = 0.0
-    if y < DIRECT:
-        for k in range(int(y)):
-            total += 1.0 / ((r + k) * (r + k))
-        return total
-    if r < ASYMPTOTIC:
+def fill_table(r, order, table):
+    """Put what depends on r alone into the table of shape TABLE: order 0 for log_rising, 2 for the derivatives.
+
+    Row 0: sums of log(1 + k/r); row 1: of 1/(r + k); row 2: of 1/(r + k)^2, each over k below the column's number, up to
+    DIRECT. Then the series at the argument from which the asymptotic form starts, and the log of its ratio to r.
+    """
+    base = r if r >= ASYMPTOTIC else r + DIRECT
+    if order == 0:
+        product = 1.0
+        table[0, 0] = 0.0
         for k in range(DIRECT):
-            total += 1.0 / ((r + k) * (r + k))
-        r += DIRECT
-        y -= DIRECT
-    return total + trigamma_series(r) - trigamma_series(y + r)
+            product *= 1.0 + k / r
+            table[0, k + 1] = math.log(product)
+        table[0, SERIES] = stirling(base)
+        table[0, SERIES + 1] = math.log(base / r)
+        return
+    table[1, 0] = table[2, 0] = 0.0
+    for k in range(DIRECT):
+        inverse = 1.0 / (r + k)
+        table[1, k + 1] = table[1, k] + inverse
+        table[2, k + 1] = table[2, k] + inverse * inverse
+    table[1, SERIES] = digamma_series(base)
+    table[2, SERIES] = trigamma_series(base)
+
+
+@njit(error_model="numpy")
+def log_rising(y, r, table):
+    """lgamma(y + r) - lgamma(r) - y log r for a whole count y >= 0 and r > 0."""
+    if y < DIRECT:
+        return table[0, int(y)]
+    if r >= ASYMPTOTIC:
+        return (y + r - 0.5) * math.log1p(y / r) - y + stirling(y + r) - table[0, SERIES]
+    rest, high = y - DIRECT, r + DIRECT
+    tail = rest * table[0, SERIES + 1] + (y + r - 0.5) * math.log1p(rest / high) - rest
+    return table[0, DIRECT] + tail + stirling(y + r) - table[0, SERIES]
+
+
+@njit(error_model="numpy")
+def digamma_gap(y, mu, r, table):
+    """digamma(y + r) - digamma(r) - log(1 + mu/r) for a whole count y >= 0, mu > 0 and r > 0: one logarithm."""
+    if y < DIRECT:
+        return table[1, int(y)] - math.log1p(mu / r)
+    if r >= ASYMPTOTIC:
+        return math.log1p((y - mu) / (mu + r)) - digamma_series(y + r) + table[1, SERIES]
+    ratio = (y + r) * r / ((r + DIRECT) * (r + mu))
+    return table[1, DIRECT] + math.log(ratio) - digamma_series(y + r) + table[1, SERIES]
+
+
+@njit(error_model="numpy")
+def trigamma_falling(y, r, table):
+    """trigamma(r) - trigamma(y + r) for a whole count y >= 0 and r > 0."""
+    if y < DIRECT:
+        return table[2, int(y)]
+    start = 0.0 if r >= ASYMPTOTIC else table[2, DIRECT]
+    return start + table[2, SERIES] - trigamma_series(y + r)
 
 
 @njit(error_model="numpy")
