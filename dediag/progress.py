@@ -12,5 +12,5 @@ class Progress(Protocol):
         """Say that `done` of `total` parts of `what` are finished."""
 
 
-def silent(what: str, done: int, total: int) -> None:  # noqa: ARG001 - the signature is the Progress protocol
+def silent(what: str, done: int, total: int) -> None:
     """Report nothing."""

@@ -1,0 +1,1 @@
+"""One file, one question; being here is being registered."""

@@ -157,13 +157,14 @@ def _by_optimiser(
     w = data.rows_of(data.weights)[i] if data.weighted else np.ones_like(y)
     X = space.cells[space.cell]
 
-    fixed = float(np.sum(w * (gammaln(y + 1.0 / alpha) - gammaln(1.0 / alpha) - gammaln(y + 1.0) + y * math.log(alpha))))
+    r = 1.0 / alpha
+    fixed = float(np.sum(w * (gammaln(y + r) - gammaln(r) - gammaln(y + 1.0) + y * math.log(alpha))))
     fixed -= X.shape[1] * (math.log(2.0 * math.pi) - math.log(RIDGE)) / 2.0
 
     def negative(b: NDArray[np.float64]) -> float:
         mu = s * np.exp2(X @ b)
         likelihood = float(np.sum(w * (y * np.log(mu) - (y + 1.0 / alpha) * np.log1p(alpha * mu))))
-        return 0.5 * RIDGE * float(b @ b) - likelihood - fixed
+        return float(0.5 * RIDGE * float(b @ b) - likelihood - fixed)
 
     # Where a group is all zero the objective is all but flat: there the relative tolerance (hence the constants above)
     # and these central differences decide where the search stops, here as in the reference

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from dediag.model.kernels.algebra import cholesky, solve, solve_columns
-from dediag.model.kernels.special import TABLE, fill_table, log_rising
+from dediag.model.kernels.special import TABLE, fill_table, log_one_plus, log_rising
 from dediag.model.kernels.threads import over_genes
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def mean_log_likelihood(alpha, y, mu, weight):
     """The part of the NB log-likelihood that depends on the mean."""
     total = 0.0
     for j in range(y.size):
-        term = -(y[j] + 1.0 / alpha) * math.log1p(alpha * mu[j])
+        term = -(y[j] + 1.0 / alpha) * log_one_plus(alpha * mu[j])
         if y[j] > 0.0:
             term += y[j] * math.log(mu[j])
         total += term * weight[j] if weight.size > 0 else term

@@ -20,10 +20,17 @@ HALF_LOG_2_PI = 0.918938533204672741780329736406
 
 
 @njit(error_model="numpy")
+def log_one_plus(x):
+    """log(1 + x), by the plain logarithm (three times as quick) where that loses no more than two digits."""
+    return math.log(1.0 + x) if abs(x) > 0.05 else math.log1p(x)
+
+
+@njit(error_model="numpy")
 def stirling(x):
     """lgamma(x) - (x - 1/2) log x + x - log(2 pi)/2, for x >= 8: 1e-14."""
     z = 1.0 / (x * x)
-    return (1.0 / 12 - z * (1.0 / 360 - z * (1.0 / 1260 - z * (1.0 / 1680 - z * (1.0 / 1188 - z * 691.0 / 360360))))) / x
+    series = 1.0 / 1260 - z * (1.0 / 1680 - z * (1.0 / 1188 - z * 691.0 / 360360))
+    return (1.0 / 12 - z * (1.0 / 360 - z * series)) / x
 
 
 @njit(error_model="numpy")
@@ -46,8 +53,8 @@ def trigamma_series(x):
 def fill_table(r, order, table):
     """Put what depends on r alone into the table of shape TABLE: order 0 for log_rising, 2 for the derivatives.
 
-    Row 0: sums of log(1 + k/r); row 1: of 1/(r + k); row 2: of 1/(r + k)^2, each over k below the column's number, up to
-    DIRECT. Then the series at the argument from which the asymptotic form starts, and the log of its ratio to r.
+    Row 0: sums of log(1 + k/r); row 1: of 1/(r + k); row 2: of 1/(r + k)^2, each over k below the column's number, up
+    to DIRECT. Then the series at the argument from which the asymptotic form starts, and the log of its ratio to r.
     """
     base = r if r >= ASYMPTOTIC else r + DIRECT
     if order == 0:
@@ -74,30 +81,28 @@ def log_rising(y, r, table):
     if y < DIRECT:
         return table[0, int(y)]
     if r >= ASYMPTOTIC:
-        return (y + r - 0.5) * math.log1p(y / r) - y + stirling(y + r) - table[0, SERIES]
+        return (y + r - 0.5) * log_one_plus(y / r) - y + stirling(y + r) - table[0, SERIES]
     rest, high = y - DIRECT, r + DIRECT
-    tail = rest * table[0, SERIES + 1] + (y + r - 0.5) * math.log1p(rest / high) - rest
+    tail = rest * table[0, SERIES + 1] + (y + r - 0.5) * log_one_plus(rest / high) - rest
     return table[0, DIRECT] + tail + stirling(y + r) - table[0, SERIES]
 
 
 @njit(error_model="numpy")
-def digamma_gap(y, mu, r, table):
-    """digamma(y + r) - digamma(r) - log(1 + mu/r) for a whole count y >= 0, mu > 0 and r > 0: one logarithm."""
+def derivative_gaps(y, mu, r, table):
+    """digamma(y + r) - digamma(r) - log(1 + mu/r), and trigamma(r) - trigamma(y + r); y >= 0 whole, mu > 0, r > 0."""
     if y < DIRECT:
-        return table[1, int(y)] - math.log1p(mu / r)
+        return table[1, int(y)] - log_one_plus(mu / r), table[2, int(y)]
+    inverse = 1.0 / (y + r)
+    z = inverse * inverse
+    series = 1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * 691.0 / 32760))
+    first = 0.5 * inverse + z * (1.0 / 12 - z * (1.0 / 120 - z * series))
+    series = 1.0 / 42 - z * (1.0 / 30 - z * (5.0 / 66 - z * 691.0 / 2730))
+    second = (1.0 + 0.5 * inverse + z * (1.0 / 6 - z * (1.0 / 30 - z * series))) * inverse
     if r >= ASYMPTOTIC:
-        return math.log1p((y - mu) / (mu + r)) - digamma_series(y + r) + table[1, SERIES]
+        return log_one_plus((y - mu) / (mu + r)) - first + table[1, SERIES], table[2, SERIES] - second
     ratio = (y + r) * r / ((r + DIRECT) * (r + mu))
-    return table[1, DIRECT] + math.log(ratio) - digamma_series(y + r) + table[1, SERIES]
-
-
-@njit(error_model="numpy")
-def trigamma_falling(y, r, table):
-    """trigamma(r) - trigamma(y + r) for a whole count y >= 0 and r > 0."""
-    if y < DIRECT:
-        return table[2, int(y)]
-    start = 0.0 if r >= ASYMPTOTIC else table[2, DIRECT]
-    return start + table[2, SERIES] - trigamma_series(y + r)
+    first = table[1, DIRECT] + math.log(ratio) - first + table[1, SERIES]
+    return first, table[2, DIRECT] + table[2, SERIES] - second
 
 
 @njit(error_model="numpy")

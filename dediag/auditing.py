@@ -1,0 +1,240 @@
+"""The audit: main fit, the plans that the diagnostics ask for, each run once, then the diagnostics in order.
+
+Study -> Findings. The result is an `Audit` (study and findings), not a report: `report` never sees a Study and this
+module never sees a report. `reporting` puts the two together, and `dediag.audit` is its `audit`.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dediag.cohort import InputError
+from dediag.contract import NotAssessable, Registered, registered
+from dediag.finding import Finding, Metric, Status
+from dediag.model import contrasts
+from dediag.model.design import build
+from dediag.model.fit import fit
+from dediag.progress import Progress, silent
+from dediag.study import AuditSettings, Study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dediag.cohort import Cohort
+    from dediag.model.size_factors import Method
+    from dediag.resample.plans import Plan
+
+    Array = NDArray[np.float64]
+
+SMALLEST_GROUP = 2
+MISSING = {
+    "results": "no finished results table was given",
+    "lengths": "no gene lengths were given",
+    "spike_ins": "no spike-ins were named",
+}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A study and what every registered diagnostic says about it, in the order of the report."""
+
+    study: Study
+    findings: tuple[Finding, ...]
+
+
+def audit(
+    cohort: Cohort,
+    design: str,
+    contrast: Sequence[str] | str | None,
+    *,
+    seed: int = 1,
+    settings: AuditSettings | None = None,
+    size_factors: Method | Array = "ratio",
+    only: Iterable[str] | None = None,
+    skip: Iterable[str] = (),
+    progress: Progress = silent,
+) -> Audit:
+    """Fit a cohort and put every selected diagnostic's question to it.
+
+    contrast: (factor, test[, reference]). `only` and `skip` are ids of diagnostics; those left out become skipped
+    findings. A diagnostic that raises becomes an error finding. Raises InputError for what only the user can mend.
+    """
+    left_out = _left_out(only, skip)
+    settings = settings or AuditSettings()
+    study = open_study(
+        cohort, design, contrast, seed=seed, settings=settings, size_factors=size_factors, progress=progress
+    )
+    return Audit(study, examine(study, left_out, progress))
+
+
+def open_study(
+    cohort: Cohort,
+    design: str,
+    contrast: Sequence[str] | str | None,
+    *,
+    seed: int = 1,
+    settings: AuditSettings | None = None,
+    size_factors: Method | Array = "ratio",
+    progress: Progress = silent,
+) -> Study:
+    """The study of a cohort: its main fit, after the checks that an audit needs and a fit does not."""
+    settings = settings or AuditSettings()
+    asked = contrasts.references(contrast, cohort.samples)
+    full = build(design, cohort.samples, asked)
+    goal = contrasts.resolve(contrast, full, asked)
+    if goal.factor is None or goal.test is None or goal.reference is None:
+        raise InputError(
+            f"contrast: an audit compares two groups, but '{goal.label}' is a coefficient\n"
+            "give the factor, the test level and the reference level"
+        )
+    levels = full.frame[goal.factor].astype(str)
+    sizes = {level: int((levels == level).sum()) for level in (goal.test, goal.reference)}
+    for level, n in sizes.items():
+        if n < SMALLEST_GROUP:
+            sample = ", ".join(map(str, levels.index[levels == level]))
+            raise InputError(
+                f"contrast: group '{level}' of '{goal.factor}' has one sample ({sample}), which says nothing about it\n"
+                "add replicates, or compare other levels"
+            )
+    if settings.draw_size is not None and not SMALLEST_GROUP <= settings.draw_size <= min(sizes.values()):
+        raise InputError(
+            f"draw size: {settings.draw_size} must lie between {SMALLEST_GROUP} and the size of the smaller group, "
+            f"{min(sizes.values())}"
+        )
+    main = fit(
+        cohort, full, goal, search="reference", alpha=settings.alpha, size_factors=size_factors, progress=progress
+    )
+    return Study(cohort, main, seed, settings, size_factors if isinstance(size_factors, str) else main.size_factors)
+
+
+def examine(study: Study, left_out: Mapping[str, str], progress: Progress = silent) -> tuple[Finding, ...]:
+    """The findings of every registered diagnostic; `left_out` maps ids of those to be skipped to the reason."""
+    findings: dict[str, Finding] = {}
+    wanted: dict[str, Mapping[str, Plan]] = {}
+    for entry in registered().values():
+        if entry.id in left_out:
+            findings[entry.id] = _plain(entry, Status.SKIPPED, "Skipped.", left_out[entry.id])
+            continue
+        absent = sorted(entry.diagnostic.needs - study.inputs)
+        if absent:
+            reason = "; ".join(MISSING.get(need, f"{need} is missing") for need in absent)
+            findings[entry.id] = _plain(entry, Status.NOT_ASSESSABLE, "Not assessable on this study.", reason)
+            continue
+        try:
+            wanted[entry.id] = entry.diagnostic.plan(study) if entry.diagnostic.plan else {}
+        except Exception as raised:
+            findings[entry.id] = _without_result(entry, raised)
+    for ident, broken in _run_plans(study, wanted, progress).items():
+        findings[ident] = _without_result(registered()[ident], broken)
+    pending = [entry for entry in registered().values() if entry.id not in findings]
+    for done, entry in enumerate(pending):
+        progress(entry.id, done, len(pending))
+        findings[entry.id] = _ask(entry, study)
+    if pending:
+        progress("done", len(pending), len(pending))
+    return tuple(findings[ident] for ident in registered())
+
+
+def _run_plans(study: Study, wanted: Mapping[str, Mapping[str, Plan]], progress: Progress) -> dict[str, Exception]:
+    """Run each distinct plan once; the exception of each diagnostic whose plan could not be run."""
+    failed: dict[str, Exception] = {}
+    broken: dict[Plan, Exception] = {}
+    for ident, plans in wanted.items():
+        for plan in plans.values():
+            try:
+                if plan not in broken:
+                    study.ensemble(plan, progress)
+            except Exception as error:
+                broken[plan] = error
+            if plan in broken:
+                failed[ident] = broken[plan]
+    return failed
+
+
+def _ask(entry: Registered, study: Study) -> Finding:
+    """One diagnostic's finding."""
+    started = time.perf_counter()
+    diagnostic = entry.diagnostic
+    try:
+        result = diagnostic.compute(study)
+        verdict = diagnostic.judge(result)
+        finding = Finding(
+            id=entry.id,
+            question=entry.question,
+            status=verdict.status,
+            headline=verdict.headline,
+            reason=verdict.reason,
+            advice=verdict.advice,
+            calls_at_risk=verdict.calls_at_risk,
+            metrics=_complete(diagnostic.metrics(result), diagnostic.metric_names),
+            tables=tuple(diagnostic.tables(result)),
+            figures=tuple(diagnostic.draw(result)),
+            explanation=entry.explanation,
+            references=entry.references,
+        )
+    except Exception as raised:
+        finding = _without_result(entry, raised)
+    return replace(finding, seconds=time.perf_counter() - started)
+
+
+def _complete(metrics: Iterable[Metric], names: Sequence[str]) -> tuple[Metric, ...]:
+    """The metrics with those that are missing as null, in the declared order; others behind."""
+    given = {metric.name: metric for metric in metrics}
+    declared = [given.pop(name, Metric(name, None)) for name in names]
+    return (*declared, *given.values())
+
+
+def _without_result(entry: Registered, raised: Exception) -> Finding:
+    """The finding of a diagnostic that could not answer: not assessable, or an error of ours and where it happened."""
+    if isinstance(raised, MemoryError):
+        raise raised
+    if isinstance(raised, NotAssessable):
+        return _plain(entry, Status.NOT_ASSESSABLE, "Not assessable on this study.", str(raised))
+    what = (str(raised).splitlines() or [""])[0]
+    headline = f"This check failed by an error of dediag: {type(raised).__name__}{': ' if what else ''}{what}"
+    return _plain(entry, Status.ERROR, headline, _where(raised), "Please report it with the command and the version.")
+
+
+def _where(raised: Exception) -> str:
+    """The innermost frame of dediag in an exception's traceback; no path of this machine."""
+    frames = traceback.extract_tb(raised.__traceback__)
+    ours = [frame for frame in frames if "dediag" in Path(frame.filename).parts] or list(frames)
+    if not ours:
+        return "place unknown"
+    parts = Path(ours[-1].filename).parts
+    start = len(parts) - 1 - parts[::-1].index("dediag") if "dediag" in parts else len(parts) - 1
+    return f"raised in {'/'.join(parts[start:])}, line {ours[-1].lineno}, {ours[-1].name}"
+
+
+def _plain(entry: Registered, status: Status, headline: str, reason: str, advice: str = "") -> Finding:
+    """A finding without a result."""
+    return Finding(
+        id=entry.id,
+        question=entry.question,
+        status=status,
+        headline=headline,
+        reason=reason,
+        advice=advice,
+        metrics=_complete((), entry.diagnostic.metric_names),
+        explanation=entry.explanation,
+        references=entry.references,
+    )
+
+
+def _left_out(only: Iterable[str] | None, skip: Iterable[str]) -> dict[str, str]:
+    """Which diagnostics the user left out, and why."""
+    only, skip = None if only is None else set(only), set(skip)
+    unknown = sorted(((only or set()) | skip) - set(registered()))
+    if unknown:
+        raise InputError(f"no diagnostic is called '{unknown[0]}'; there are: {', '.join(registered())}")
+    reasons = {
+        ident: "not among the selected diagnostics" for ident in registered() if only is not None and ident not in only
+    }
+    return reasons | {ident: "left out by the user" for ident in registered() if ident in skip}

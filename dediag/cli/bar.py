@@ -1,0 +1,63 @@
+"""Progress for people: a bar with the time left on a terminal, one line for each step elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dediag.progress import Progress
+
+
+@contextlib.contextmanager
+def shown(say: Callable[[str], None], *, quiet: bool) -> Iterator[Progress]:
+    """A progress callback; `say` writes a line to stderr."""
+    from dediag.progress import silent
+
+    if quiet:
+        yield silent
+    elif sys.stderr.isatty():
+        with _bar() as progress:
+            yield progress
+    else:
+        yield _lines(say)
+
+
+def _lines(say: Callable[[str], None]) -> Progress:
+    last = ""
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if what != last and (done < total or total == 0):
+            say(f"dediag: {what}")
+            last = what
+
+    return progress
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich import progress as parts
+    from rich.console import Console
+
+    columns = (
+        parts.TextColumn("{task.description}", markup=False),
+        parts.BarColumn(),
+        parts.TaskProgressColumn(),
+        parts.TimeElapsedColumn(),
+        parts.TextColumn("left"),
+        parts.TimeRemainingColumn(),
+    )
+    with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def progress(what: str, done: int, total: int) -> None:
+            now = bar.tasks[0]
+            if total != now.total or done < now.completed:  # other work: its speed says nothing about this one's
+                bar.reset(task, total=total or None)
+            bar.update(task, description=what, completed=done)
+
+        yield progress

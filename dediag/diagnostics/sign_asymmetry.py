@@ -1,0 +1,342 @@
+"""Is the up:down split of the calls more lopsided than this design would give by itself?
+
+What is measured: the share of calls (genes significant at the audit's cut-off) whose fold change is up, beside the
+share that the same design gives when neither direction is favoured. One half is not the right expectation: at low
+counts, unequal group sizes, depths and dispersions give one direction more power. With dispersion .2 and two-fold
+changes at 5 v 20, up is found 3 times as often as down at a mean count of 2, and equally often at 50; at 20 v 5 it is
+the other way round; at 10 v 10 neither.
+
+How: cohorts are simulated from the fit at the same group sizes and depths, each group with its own dispersions, every
+gene with its shrunken effect whose sign is drawn anew by exchanging the two groups' means (their midpoint on the log
+scale stays; holding one group's mean instead would favour "up" even in a balanced study). Each cohort is normalised,
+fitted and tested again. So that genes vary together as in the data, the noise of a simulated sample is a whole column
+of the data's own quantile residuals, dealt out anew over both groups. With fewer than 3 residual degrees of freedom
+in a group the shared dispersions stand in for the groups' own. Exchanging the names of the two groups turns every
+share into one minus it.
+
+How to read it: `expected_low` to `expected_high` is the 99 % prediction interval of the up share of one study without
+a favoured direction; `p_value` is the two-sided Monte Carlo p of the observed share (never below 1 / (replicates +
+1)). A share outside the interval is a reason to look for a cause: normalisation, a noise floor in one group, unequal
+dispersion, one sample, or one-sided biology. It is never a fault by itself. The table and the second figure show at
+which expression the lean sits; `trend_with_mean` is the rank correlation between direction (up 1, down -1) and
+expression among the calls.
+
+What it does not show: which cause it is. Effects are drawn independently of each other; genes that are regulated
+together in truth, beyond what their residuals share, make the interval too narrow. Below a mean count of 30 genes
+share less in the simulated cohorts than in the data, because the counting noise is drawn anew. Below a mean count of
+10 the expected share is too near one half, because shrunken effects leave fewer calls there: at 5 v 20 and mean 5,
+.54 where such cohorts have .60 on average; at mean 10 and 50 it was within .025. A test of up against down with one
+half and independent genes (a binomial test) rejects too often where genes are co-regulated and is not given.
+
+References:
+- Love, Huber, Anders (2014) Moderated estimation of fold change and dispersion for RNA-seq data with DESeq2. Genome
+  Biol 15:550
+- Zhu, Ibrahim, Love (2019) Heavy-tailed prior distributions for sequence count data. Bioinformatics 35:2084
+- Dunn, Smyth (1996) Randomized quantile residuals. J Comput Graph Stat 5:236
+- Wu, Smyth (2012) Camera: a competitive gene set test accounting for inter-gene correlation. Nucleic Acids Res
+  40:e133
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dediag.contract import Diagnostic, Fault, NotAssessable
+from dediag.finding import Figure, Metric, Status, Table, Verdict
+from dediag.resample.plans import Simulations
+from dediag.stats.agreement import spearman
+from dediag.stats.shares import prediction_interval
+from dediag.study import STRATUM_EDGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from dediag.resample.plans import Plan
+    from dediag.resample.refit import Ensemble
+    from dediag.study import Study
+
+    Array = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+FEWEST_CALLS = 10  # below it a share of calls says nothing about direction
+LEVEL = 0.99  # of the prediction interval: one healthy cohort in a hundred may warn
+FEWEST_REPLICATES = 5  # simulated cohorts with calls, below which there is no expectation
+
+
+@dataclass(frozen=True)
+class Split:
+    """Calls by direction among some genes, observed and in simulated cohorts without a favoured direction."""
+
+    low: float  # base mean
+    high: float | None
+    n_genes: int
+    n_up: int
+    n_down: int
+    median_lfc: float | None  # log2, of all genes
+    expected: float | None  # up share over all calls of the simulated cohorts
+    expected_low: float | None
+    expected_high: float | None
+
+    @property
+    def up_share(self) -> float | None:
+        """Share of the calls that are up; None without calls."""
+        n = self.n_up + self.n_down
+        return self.n_up / n if n else None
+
+
+@dataclass(frozen=True)
+class SignAsymmetry:
+    """The split of the calls, overall and by expression, beside that of simulated cohorts."""
+
+    whole: Split
+    strata: tuple[Split, ...]
+    p_value: float | None
+    trend_with_mean: float | None  # Spearman
+    replicate_shares: Array  # (n_replicates with calls,) up share of each simulated cohort
+    replicate_calls: float | None  # median number of calls in a simulated cohort
+    own_dispersions: bool  # whether each group had its own
+    groups: tuple[str, str]  # test, reference
+    sizes: tuple[int, int]
+
+
+def plan(study: Study) -> Mapping[str, Plan]:
+    """Simulated cohorts with swapped effects; none where there are too few calls to ask about."""
+    if study.in_interaction or int(study.significant.sum()) < FEWEST_CALLS:
+        return {}
+    return {"swapped": _swapped(study)}
+
+
+def _swapped(study: Study) -> Simulations:
+    by_group = _group_dispersions_exist(study)
+    return Simulations(
+        study.settings.bootstraps, study.seed, "swapped", "group" if by_group else "shared", residuals="permuted"
+    )
+
+
+def _group_dispersions_exist(study: Study) -> bool:
+    try:
+        return study.group_dispersion_test is not None and study.group_dispersion_reference is not None
+    except (ValueError, ArithmeticError):  # too few samples, or a group that varies no more than Poisson counts
+        return False
+
+
+def compute(study: Study) -> SignAsymmetry:
+    """Count the calls by direction, and the same in the simulated cohorts."""
+    if study.in_interaction:
+        raise NotAssessable("the contrast factor is part of an interaction, so there are no two groups to compare")
+    fit, called = study.fit, study.significant
+    wanted = plan(study)
+    ensemble = study.ensemble(wanted["swapped"]) if wanted else None
+    up = called & (fit.lfc > 0)
+    edges = (0.0, *STRATUM_EDGES, np.inf)
+    everything = _split(study, ensemble, 0.0, np.inf)
+    shares = _shares(ensemble, np.ones(len(called), np.bool_), study.settings.alpha)[0] if ensemble else np.empty(0)
+    sign = np.where(up, 1.0, -1.0)[called]
+    return SignAsymmetry(
+        whole=everything,
+        strata=tuple(_split(study, ensemble, low, high) for low, high in pairwise(edges)),
+        p_value=_monte_carlo(everything, shares),
+        trend_with_mean=spearman(sign, np.log(fit.base_mean[called])) if called.any() else None,
+        replicate_shares=shares,
+        replicate_calls=float(np.median(ensemble.n_up + ensemble.n_down)) if ensemble else None,
+        own_dispersions=_group_dispersions_exist(study),
+        groups=(str(fit.contrast.test), str(fit.contrast.reference)),
+        sizes=(study.n_test, study.n_reference),
+    )
+
+
+def _split(study: Study, ensemble: Ensemble | None, low: float, high: float) -> Split:
+    fit = study.fit
+    inside = (fit.base_mean > 0) & (fit.base_mean >= low) & (fit.base_mean < high)
+    called = inside & study.significant
+    n_up = int((called & (fit.lfc > 0)).sum())
+    expected = expected_low = expected_high = None
+    if ensemble is not None:
+        shares, calls = _shares(ensemble, inside, study.settings.alpha)
+        if len(shares) >= FEWEST_REPLICATES:
+            expected = float(shares @ calls / calls.sum())
+            n_down = int(called.sum()) - n_up
+            expected_low, expected_high = prediction_interval(shares, calls, n_up + n_down, LEVEL)
+    return Split(
+        low, high if np.isfinite(high) else None, int(inside.sum()), n_up, int(called.sum()) - n_up,
+        float(np.nanmedian(fit.lfc[inside])) if inside.any() else None, expected, expected_low, expected_high,
+    )  # fmt: skip
+
+
+def _shares(ensemble: Ensemble, inside: Mask, alpha: float) -> tuple[Array, Array]:
+    """Up share and number of calls of each simulated cohort that has calls among these genes."""
+    called = ensemble.padj[:, inside] < alpha
+    up = (called & (ensemble.lfc[:, inside] > 0)).sum(axis=1)
+    calls = called.sum(axis=1)
+    some = calls > 0
+    return up[some] / calls[some], calls[some].astype(np.float64)
+
+
+def _monte_carlo(split: Split, shares: Array) -> float | None:
+    """Two-sided p of the observed share among those of simulated cohorts: as far or farther from the expected one."""
+    if split.up_share is None or split.expected is None:
+        return None
+    beyond = np.abs(shares - split.expected) >= abs(split.up_share - split.expected) - 1e-12
+    return float((1 + beyond.sum()) / (1 + len(shares)))
+
+
+def judge(result: SignAsymmetry) -> Verdict:
+    """Warn outside the interval; asymmetry alone never fails."""
+    whole = result.whole
+    calls = whole.n_up + whole.n_down
+    found = f"{whole.n_up} up, {whole.n_down} down"
+    if calls < FEWEST_CALLS:
+        return Verdict(
+            Status.NOT_ASSESSABLE, f"{found}: too few calls to speak of a lean.", "Nothing to do.",
+            reason=f"{calls} calls, fewer than {FEWEST_CALLS}",
+        )  # fmt: skip
+    if whole.up_share is None or whole.expected is None or whole.expected_low is None or whole.expected_high is None:
+        return Verdict(
+            Status.NOT_ASSESSABLE, f"{found}; no expectation could be simulated.", "Read the table by expression.",
+            reason="too few simulated cohorts have calls",
+        )  # fmt: skip
+    sentence = (
+        f"{found} ({100 * whole.up_share:.0f} % up); this design gives {100 * whole.expected:.0f} % up by itself, "
+        f"{100 * whole.expected_low:.0f} to {100 * whole.expected_high:.0f} % in one study"
+    )
+    if whole.expected_low <= whole.up_share <= whole.expected_high:
+        return Verdict(Status.PASS, f"{sentence}: within the interval.", "Nothing to do.", calls_at_risk=0)
+    return Verdict(
+        Status.WARN,
+        f"{sentence}: more lopsided than the design explains.",
+        "Look at which expression the lean sits (table), and at normalization, noise_floor, heteroskedasticity and "
+        "influence, before calling it biology.",
+    )
+
+
+def metrics(result: SignAsymmetry) -> list[Metric]:
+    """The numbers of report.json."""
+    whole = result.whole
+    return [
+        Metric("n_up", whole.n_up, unit="genes"),
+        Metric("n_down", whole.n_down, unit="genes"),
+        Metric("up_fraction", whole.up_share),
+        Metric("expected_up_fraction", whole.expected, whole.expected_low, whole.expected_high),
+        Metric("expected_low", whole.expected_low),
+        Metric("expected_high", whole.expected_high),
+        Metric("p_value", result.p_value),
+        Metric("trend_with_mean", result.trend_with_mean),
+    ]
+
+
+def tables(result: SignAsymmetry) -> list[Table]:
+    """Calls by expression and direction."""
+    rows = (*result.strata, result.whole)
+    return [
+        Table(
+            "strata",
+            "Calls by base mean and direction. expected_up_share and its 99 % prediction interval: what this design "
+            "gives when no direction is favoured. The last line is all genes.",
+            {
+                "base_mean_from": [r.low for r in rows],
+                "base_mean_below": [r.high for r in rows],
+                "n_genes": [r.n_genes for r in rows],
+                "n_up": [r.n_up for r in rows],
+                "n_down": [r.n_down for r in rows],
+                "up_share": [r.up_share for r in rows],
+                "expected_up_share": [r.expected for r in rows],
+                "expected_low": [r.expected_low for r in rows],
+                "expected_high": [r.expected_high for r in rows],
+                "median_log2_fold_change": [r.median_lfc for r in rows],
+            },
+        )
+    ]
+
+
+def draw(result: SignAsymmetry) -> list[Figure]:
+    """The simulated shares with the observed one; shares by expression."""
+    figures = [_draw_strata(result)]
+    if result.whole.expected is not None and result.whole.up_share is not None:
+        figures.insert(0, _draw_shares(result))
+    return figures
+
+
+def _draw_shares(result: SignAsymmetry) -> Figure:
+    from dediag import drawing
+
+    whole = result.whole
+    figure = drawing.new_figure(7.2, 3.4)
+    ax = figure.subplots()
+    drawing.histogram(
+        ax, result.replicate_shares, np.linspace(0, 1, 41), "expected", label="simulated, no direction favoured"
+    )
+    if whole.expected_low is not None and whole.expected_high is not None:
+        drawing.band(ax, whole.expected_low, whole.expected_high, axis="x", label="99 % prediction interval")
+    if whole.up_share is not None:
+        drawing.reference_line(ax, whole.up_share, axis="x", role="observed", label="this study")
+    ax.set(xlim=(0, 1), xlabel="share of calls that are up", ylabel="simulated cohorts")
+    drawing.legend(ax)
+    n1, n2 = result.sizes
+    return Figure(
+        "expected",
+        drawing.to_svg(figure),
+        f"Up share of the calls in {len(result.replicate_shares)} cohorts simulated from this study ({n1} "
+        f"{result.groups[0]} v {n2} {result.groups[1]}) with the sign of every effect drawn anew, and in the study.",
+        f"Histogram of simulated up shares around {whole.expected:.2f}; a line marks the study's {whole.up_share:.2f}.",
+    )
+
+
+def _draw_strata(result: SignAsymmetry) -> Figure:
+    from dediag import drawing
+
+    rows = result.strata
+    figure = drawing.new_figure(7.2, 3.6)
+    ax = figure.subplots()
+    at = np.arange(len(rows), dtype=float)
+    known = np.array([r.expected is not None for r in rows])
+    if known.any():
+        values = np.array(
+            [[r.expected, r.expected_low, r.expected_high] for r in rows if r.expected is not None], float
+        )
+        drawing.intervals(
+            ax, at[known] + 0.12, values[:, 0], values[:, 1], values[:, 2], role="expected",
+            label="expected of this design, 99 % interval",
+        )  # fmt: skip
+    seen = [(x, r.up_share) for x, r in zip(at, rows, strict=True) if r.up_share is not None]
+    if seen:
+        drawing.cloud(
+            ax, [x - 0.12 for x, _ in seen], [y for _, y in seen], "observed", label="observed", size=60, alpha=1
+        )
+    drawing.reference_line(ax, 0.5, role="not_significant")
+    ax.set_xticks(at, [f"{_range(r)}\n{r.n_up} up, {r.n_down} down" for r in rows])
+    ax.set(ylim=(-0.04, 1.32), xlabel="base mean", ylabel="share of calls that are up", xlim=(-0.5, len(rows) - 0.5))
+    ax.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
+    drawing.legend(ax, location="upper right")
+    shown = "; ".join(f"{_range(r)}: {r.up_share:.2f}" for r in rows if r.up_share is not None)
+    return Figure(
+        "by_expression",
+        drawing.to_svg(figure),
+        "Up share of the calls by expression: observed, and expected when no direction is favoured.",
+        f"Up share by base mean. {shown or 'No calls.'}",
+    )
+
+
+def _range(split: Split) -> str:
+    return f"{split.low:g} and more" if split.high is None else f"{split.low:g} to {split.high:g}"
+
+
+DIAGNOSTIC = Diagnostic(
+    section="direction",
+    metric_names=(
+        *("n_up", "n_down", "up_fraction", "expected_up_fraction", "expected_low", "expected_high"),
+        *("p_value", "trend_with_mean"),
+    ),
+    plan=plan,
+    compute=compute,
+    judge=judge,
+    metrics=metrics,
+    tables=tables,
+    draw=draw,
+    fault=Fault("one_sided", strength=1.0, expects=frozenset({"warn"})),
+)

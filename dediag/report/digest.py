@@ -1,0 +1,135 @@
+"""What the first page says: the order of importance, the summary lines, the methods paragraph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dediag.finding import Finding, Status
+from dediag.report.wording import STATUS_WORDS, counted, number, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dediag.report.report import Report, Stratum
+
+TOP = 3  # findings on the first page
+DEFECT = (
+    "This check stopped with an error: a defect of dediag, not of your data. The rest of the report is not affected."
+)
+SECTIONS = (  # as in the catalogue of diagnostics; what is not listed comes last under its own heading
+    (
+        "The design and the fit",
+        ("imbalance", "group_weights", "convergence", "influence", "replicability", "confounding"),
+    ),
+    ("Direction", ("sign_asymmetry", "normalization")),
+    ("Floors", ("noise_floor", "detection_limit")),
+    ("Variance", ("heteroskedasticity", "sample_quality", "goodness_of_fit", "null_calibration", "p_value_shape")),
+    ("Other methods and finished tables", ("log_scale_tests", "glm_agreement", "table_integrity")),
+)
+
+
+def by_importance(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings that ask something of the reader: worst status first, then most calls at risk, then as given."""
+    asking = [finding for finding in findings if finding.status.severity > 0]
+    return sorted(asking, key=lambda f: (-f.status.severity, -(f.calls_at_risk or 0)))
+
+
+def by_section(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Sections that have findings, in the catalogue's order."""
+    placed = {finding_id for _, ids in SECTIONS for finding_id in ids}
+    sections = [(title, [f for f in findings if f.id in ids]) for title, ids in SECTIONS]
+    sections.append(("Further questions", [f for f in findings if f.id not in placed]))
+    return [(title, members) for title, members in sections if members]
+
+
+def overall(report: Report) -> Status:
+    """The overall status; not assessable when no finding counts, which the report's own `status` calls a pass."""
+    if all(finding.status.severity < 0 for finding in report.findings):
+        return Status.NOT_ASSESSABLE
+    return report.status
+
+
+def heading(report: Report) -> str:
+    """The overall status in words."""
+    status = overall(report)
+    return "Nothing was assessed" if status is Status.NOT_ASSESSABLE else STATUS_WORDS[status].meaning
+
+
+def tally(findings: Sequence[Finding]) -> str:
+    """How many findings have each status: `1 fail, 2 warnings, 3 passed`."""
+    nouns = {
+        Status.ERROR: ("error of ours", "errors of ours"),
+        Status.FAIL: ("fail", "fails"),
+        Status.WARN: ("warning", "warnings"),
+        Status.PASS: ("passed", "passed"),
+        Status.NOT_ASSESSABLE: ("not assessable", "not assessable"),
+        Status.SKIPPED: ("skipped", "skipped"),
+    }
+    counts = {status: sum(f.status is status for f in findings) for status in nouns}
+    return ", ".join(counted(n, *nouns[status]) for status, n in counts.items() if n) or "no checks"
+
+
+def remark(report: Report) -> str:
+    """A second sentence under the heading, where the heading alone would mislead."""
+    rest = [f.status for f in report.findings if f.status.severity >= 0 and f.status is not Status.ERROR]
+    if report.status is Status.ERROR and rest:
+        worst = max(rest, key=lambda status: status.severity)
+        return f"The other checks are not affected; the worst of them says: {STATUS_WORDS[worst].meaning.lower()}."
+    return ""
+
+
+def absent(report: Report) -> str:
+    """Which optional inputs were not given and what that disables, as sentences."""
+    return " ".join(f"{sentence.rstrip('.;')}." for sentence in report.inputs.absent)
+
+
+def summary_lines(report: Report) -> list[str]:
+    """DESeq2's summary of the main fit."""
+    fit = report.fit
+    rows = (
+        ("LFC > 0 (up)", fit.n_up),
+        ("LFC < 0 (down)", fit.n_down),
+        ("outliers", fit.n_outliers),
+        ("low counts", fit.n_low_counts),
+    )
+    lines = [f"out of {fit.n_tested} with nonzero total read count", f"adjusted p-value < {fit.alpha:g}"]
+    lines += [f"{name:<18} : {count}, {percent(count, fit.n_tested)}" for name, count in rows]
+    if fit.filter_threshold is not None:
+        lines.append(f"(mean count < {fit.filter_threshold:.0f})")
+    return lines
+
+
+def base_mean_range(stratum: Stratum) -> str:
+    """`below 10`, `10 to 50`, `500 and more`, `all`."""
+    if stratum.low is None or stratum.low == 0:
+        return "all" if stratum.high is None else f"below {number(stratum.high)}"
+    return (
+        f"{number(stratum.low)} and more"
+        if stratum.high is None
+        else f"{number(stratum.low)} to {number(stratum.high)}"
+    )
+
+
+def methods(report: Report) -> str:
+    """A paragraph for a methods section; says only what the report itself knows."""
+    design, fit = report.design, report.fit
+    prior = "" if fit.prior_variance is None else f" (prior variance {number(fit.prior_variance)})"
+    threshold = fit.filter_threshold
+    filtering = "" if threshold is None else f" after independent filtering at base mean {number(threshold)}"
+    model = (
+        f"Differential expression of {design.test} (n = {design.n_test}) over {design.reference}"
+        f" (n = {design.n_reference}) was analysed with dediag {report.dediag_version}: negative binomial generalised"
+        f" linear models of the counts of {counted(fit.n_tested, 'gene')} (design {design.formula}), dispersions"
+        f" shrunken toward a {fit.trend} trend{prior}, p-values adjusted by the method of Benjamini and"
+        f" Hochberg{filtering}."
+    )
+    calls = (
+        f"At adjusted p < {fit.alpha:g}, {counted(fit.n_up, 'gene')} had higher and {fit.n_down:,} lower expression in"
+        f" {design.test}."
+    )
+    sentences = [model, calls]
+    ran = [finding.id for finding in report.findings if finding.status.severity >= 0]
+    if ran:
+        checks = counted(len(ran), "check")
+        sentences.append(f"The result was audited with {checks} ({', '.join(ran)}), seed {report.seed}.")
+    return " ".join(sentences)

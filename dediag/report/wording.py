@@ -1,0 +1,125 @@
+"""How numbers, statuses and names are put into words, the same in every format."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from dediag.finding import Status
+
+NOT_AVAILABLE = "not available"
+_UPPER = {
+    "lfc": "LFC", "de": "DE", "ci": "CI", "fdp": "FDP", "vif": "VIF", "ks": "KS", "bh": "BH", "se": "SE", "mle": "MLE",
+    "r2": "R²", "log2": "log₂", "pi0": "π₀", "p90": "90th percentile", "n": "number of",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StatusWords:
+    """A status as a sign, a word, and what it asks of the reader."""
+
+    sign: str
+    word: str
+    meaning: str
+
+
+STATUS_WORDS = {
+    Status.PASS: StatusWords("✓", "Pass", "No problem found"),
+    Status.WARN: StatusWords("!", "Warning", "Read this before you publish"),
+    Status.FAIL: StatusWords("✕", "Fail", "Conclusions change"),
+    Status.ERROR: StatusWords("⚠", "Our error", "A check of ours broke"),
+    Status.NOT_ASSESSABLE: StatusWords("○", "Not assessable", "Could not be judged on these data"),
+    Status.SKIPPED: StatusWords("–", "Skipped", "Left out on request"),
+}
+
+
+def number(value: Any) -> str:
+    """A value for reading: three significant digits, scientific notation where that is shorter, words for the rest."""
+    if value is None:
+        return NOT_AVAILABLE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return _real(value)
+    return str(value)
+
+
+def _real(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size != 0.0 and (size < 1e-4 or size >= 1e6):
+        return f"{value:.2e}"
+    return f"{value:,.0f}" if size >= 1e3 else f"{value:.3g}"
+
+
+def cell(value: Any) -> str:
+    """A value in a table: as `number`, without thousands separators, which would not survive copying."""
+    if value is None:
+        return "NA"
+    return (
+        number(value).replace(",", "")
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        else number(value)
+    )
+
+
+def percent(count: int, total: int) -> str:
+    """A share as a percentage with two significant digits, as DESeq2's summary prints it."""
+    return f"{100 * count / total:.2g}%" if total else "0%"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 gene`, `1,200 genes`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def label(name: str) -> str:
+    """A metric's or column's name as words: `lfc_bias_ci_low` becomes `LFC bias CI low`."""
+    words = " ".join(_UPPER.get(word, word) for word in name.split("_"))
+    return words[:1].upper() + words[1:]
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """`-0.1 to 0.2`; one-sided intervals with the side in words; empty without either."""
+    if low is None and high is None:
+        return ""
+    if low is None:
+        return f"up to {number(high)}"
+    return f"from {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A paragraph, a list or a verbatim block; each line is a list of (text, is it code)."""
+
+    kind: str  # "paragraph", "list" or "verbatim"
+    lines: tuple[tuple[tuple[str, bool], ...], ...]
+
+
+def blocks(text: str) -> list[Block]:
+    """A docstring's prose: paragraphs between blank lines, `- ` lists, indented verbatim text, code in backticks."""
+    found = []
+    for part in re.split(r"\n\s*\n", text.strip("\n")):
+        lines = part.splitlines()
+        if not part.strip():
+            continue
+        if all(line.startswith("    ") for line in lines):
+            found.append(Block("verbatim", (((("\n".join(line[4:] for line in lines)), True),),)))
+            continue
+        at = next((i for i, line in enumerate(lines) if line.startswith("- ")), len(lines))
+        if at > 0:
+            found.append(Block("paragraph", (_inline(lines[:at]),)))
+        if at < len(lines):
+            items = re.split(r"(?:^|\n)- ", "\n".join(lines[at:]))[1:]
+            found.append(Block("list", tuple(_inline(item.splitlines()) for item in items)))
+    return found
+
+
+def _inline(lines: list[str]) -> tuple[tuple[str, bool], ...]:
+    pieces = re.split(r"(`[^`]+`)", " ".join(line.strip() for line in lines))
+    return tuple((piece.strip("`"), piece.startswith("`")) for piece in pieces if piece)

@@ -1,0 +1,121 @@
+"""Counts simulated from a fit: its depths, its dispersions or each group's own, its effects, none, or swapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dediag.cohort import frozen
+from dediag.model.dispersion import group_dispersions
+from dediag.model.shrinkage import shrink
+from dediag.resample.permuted_residuals import PermutedResiduals
+from dediag.resample.streams import stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dediag.model.nbfit import NBFit
+    from dediag.resample.plans import Simulations
+
+    Array = NDArray[np.float64]
+
+
+def group_means(fit: NBFit) -> tuple[Array, Array]:
+    """Fitted means of the test and reference group at size factor 1: (n_genes,) each; NaN for a gene without counts.
+
+    With covariates, at their average over the samples of both groups, so that log2 of the ratio is the fitted fold
+    change. The floor of 0.5 is not applied.
+    """
+    test, reference = _masks(fit)
+    average = fit.design.matrix[test | reference].mean(axis=0)
+    share = test.sum() / (test.sum() + reference.sum())
+    return (
+        frozen(np.exp2(fit.coefficients @ (average + (1.0 - share) * fit.contrast.vector))),
+        frozen(np.exp2(fit.coefficients @ (average - share * fit.contrast.vector))),
+    )
+
+
+def _masks(fit: NBFit) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    if fit.contrast.test is None or fit.contrast.reference is None:
+        raise ValueError("the contrast is a coefficient, so there are no two groups to simulate")
+    return fit.group_mask(fit.contrast.test), fit.group_mask(fit.contrast.reference)
+
+
+@dataclass(frozen=True)
+class CountModel:
+    """Everything that a simulated cohort is drawn from; genes without counts keep none."""
+
+    mean: Array  # (n_genes, n_samples) without group effect, on the scale of the counts
+    dispersion: Array  # (n_genes, n_samples)
+    factor_test: Array  # (n_genes,) the test group's mean over that without effect
+    factor_reference: Array  # (n_genes,)
+    swapping: bool  # whether each gene's two factors are exchanged at random
+    test: NDArray[np.bool_]  # (n_samples,)
+    reference: NDArray[np.bool_]  # (n_samples,)
+    columns: PermutedResiduals | None = None  # None: counts vary independently
+
+    @classmethod
+    def of(cls, fit: NBFit, plan: Simulations) -> CountModel:
+        """The model that a plan asks for.
+
+        Without effect, both groups have the mean of all their samples, (n1 mu1 + n2 mu2) / (n1 + n2); effects keep
+        that mean. Raises ValueError where group dispersions are asked for and a group has below 3 residual degrees of
+        freedom.
+        """
+        test, reference = _masks(fit)
+        share = test.sum() / (test.sum() + reference.sum())
+        mean_test, mean_reference = group_means(fit)
+        common = share * mean_test + (1.0 - share) * mean_reference
+        fitted = np.exp2(fit.coefficients @ fit.design.matrix.T) * fit.normalisation
+        mean = fitted.copy()
+        mean[:, test] *= (common / mean_test)[:, None]
+        mean[:, reference] *= (common / mean_reference)[:, None]
+        ratio = np.ones_like(common)
+        if plan.effects != "none":
+            ratio = np.exp2(np.nan_to_num(shrink(fit).lfc))
+        factor_reference = 1.0 / (share * ratio + (1.0 - share))
+        mean = np.nan_to_num(mean)
+        dispersion = _dispersions(fit, plan.dispersion == "group", common)
+        columns = None
+        if plan.residuals == "permuted":
+            rng = stream(plan.seed, "quantile residuals")
+            columns = PermutedResiduals.of(fit.fitted_counts, fitted, mean, dispersion, test, reference, rng)
+        return cls(
+            frozen(mean),
+            frozen(dispersion),
+            frozen(ratio * factor_reference),
+            frozen(factor_reference),
+            plan.effects == "swapped",
+            test,
+            reference,
+            columns,
+        )
+
+    def draw(self, rng: np.random.Generator, rows: NDArray[np.intp] | None = None) -> Array:
+        """Counts of one simulated cohort, or of these samples of it: (n_genes, n_samples)."""
+        index = np.arange(self.mean.shape[1]) if rows is None else rows
+        swap = rng.random(self.mean.shape[0]) < 0.5 if self.swapping else np.zeros(self.mean.shape[0], np.bool_)
+        factor_test = np.where(swap, self.factor_reference, self.factor_test)
+        factor_reference = np.where(swap, self.factor_test, self.factor_reference)
+        mean, dispersion = self.mean[:, index], self.dispersion[:, index]  # copies
+        mean[:, self.test[index]] *= factor_test[:, None]
+        mean[:, self.reference[index]] *= factor_reference[:, None]
+        if self.columns is not None:
+            return self.columns.draw(mean, dispersion, rng, index)
+        return rng.negative_binomial(1.0 / dispersion, 1.0 / (1.0 + dispersion * mean)).astype(np.float64)
+
+
+def _dispersions(fit: NBFit, by_group: bool, common: Array) -> Array:
+    """Dispersion of each gene in each sample: (n_genes, n_samples); 1 where a gene has no counts."""
+    values = np.repeat(np.nan_to_num(fit.dispersion, nan=1.0)[:, None], fit.cohort.n_samples, axis=1)
+    if by_group:
+        seen = np.isfinite(fit.dispersion)
+        for level in (str(fit.contrast.test), str(fit.contrast.reference)):
+            group = group_dispersions(fit, level)
+            own = group.map.copy()
+            silent = seen & ~np.isfinite(own)  # the group has no counts of the gene: what its trend says at this mean
+            own[silent] = group.curve(common[silent])
+            values[:, fit.group_mask(level)] = np.where(seen, own, 1.0)[:, None]
+    return values

@@ -1,0 +1,283 @@
+"""A study: the cohort, its main fit, and everything that more than one diagnostic asks for, computed once on demand.
+
+A diagnostic sees nothing else. All arrays are read-only; random numbers come from `Study.rng`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dediag.cohort import frozen
+from dediag.progress import Progress, silent
+from dediag.resample import draws
+from dediag.resample.streams import stream
+from dediag.stats.error_model import ErrorModel
+from dediag.stats.error_rate import log_variance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dediag.cohort import Cohort
+    from dediag.model.dispersion import GroupDispersion
+    from dediag.model.nbfit import NBFit
+    from dediag.model.shrinkage import Shrunken
+    from dediag.model.size_factors import Method
+    from dediag.resample.against_full import Drawn
+    from dediag.resample.dispersion_ratio import RatioEstimate
+    from dediag.resample.plans import Plan, Subsets
+    from dediag.resample.refit import Ensemble
+
+    Array = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+EXPRESSED = 10.0  # mean count in both groups from which log variances and shifts are compared
+RATIO_EDGES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)  # base means between which dispersions are compared
+RATIO_GENES = 30  # fewest genes whose ratio of dispersions is given
+SHIFT_KNOTS = np.linspace(-4.0, 4.0, 9)  # log2 ratios of dispersions at which the shift is simulated
+STRATUM_EDGES = (10.0, 50.0, 500.0)  # base means between the report's expression strata
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """How much an audit computes, and the cut-off of its calls."""
+
+    draws: int = 100  # balanced draws, and as many control draws
+    draw_size: int | None = None  # samples per group in a balanced draw; None: the size of the smaller group
+    permutations: int = 200
+    bootstraps: int = 100  # simulated cohorts
+    alpha: float = 0.1  # adjusted p below which a gene is called
+    all_genes: bool = False  # glm_agreement: every gene instead of a stratified sample
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """One line of the table by expression: genes with low <= base mean < high (None: no upper edge)."""
+
+    low: float
+    high: float | None
+    n_genes: int
+    n_de: int
+    up_share: float | None  # of the calls; None without calls
+    median_lfc: float | None  # log2, of all genes of the stratum
+
+
+@dataclass(frozen=True)
+class Study:
+    """A cohort with its main fit; what diagnostics share is a lazily computed property.
+
+    Where `in_interaction` is true, a diagnostic that compares two groups is not assessable.
+    """
+
+    cohort: Cohort
+    fit: NBFit  # search="reference"
+    seed: int = 1
+    settings: AuditSettings = field(default_factory=AuditSettings)
+    size_factors: Method | Array = "ratio"  # the method of the main fit, or its given factors (n_samples,)
+    _ensembles: dict[Plan, Ensemble] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def rng(self, name: str) -> np.random.Generator:
+        """A generator that depends on the study's seed and this name only."""
+        return stream(self.seed, name)
+
+    def ensemble(self, plan: Plan, progress: Progress = silent) -> Ensemble:
+        """The refits of a plan; equal plans are run once."""
+        if plan not in self._ensembles:
+            from dediag.resample.refit import run
+
+            self._ensembles[plan] = run(plan, self.fit, size_factors=self.size_factors, progress=progress)
+        return self._ensembles[plan]
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Which of contract.NEEDS this study has."""
+        given = {"lengths": self.cohort.gene_lengths, "spike_ins": self.cohort.spike_ins}
+        return frozenset({"cohort", *(name for name, value in given.items() if value is not None)})
+
+    @property
+    def in_interaction(self) -> bool:
+        """Whether the contrast factor is part of an interaction, so that two groups have no one difference."""
+        return self.fit.contrast.factor in self.fit.design.interactions
+
+    # The two groups --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def test_samples(self) -> Mask:
+        """Samples of the test group: (n_samples,)."""
+        return frozen(self.fit.group_mask(_level(self.fit.contrast.test)), np.bool_)
+
+    @cached_property
+    def reference_samples(self) -> Mask:
+        """Samples of the reference group: (n_samples,)."""
+        return frozen(self.fit.group_mask(_level(self.fit.contrast.reference)), np.bool_)
+
+    @property
+    def n_test(self) -> int:
+        """Number of samples in the test group."""
+        return int(self.test_samples.sum())
+
+    @property
+    def n_reference(self) -> int:
+        """Number of samples in the reference group."""
+        return int(self.reference_samples.sum())
+
+    # Expression ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def normalized(self) -> Array:
+        """Counts over size factors (or offsets): (n_genes, n_samples)."""
+        return frozen(self.cohort.counts / self.fit.normalisation)
+
+    @cached_property
+    def cpm(self) -> Array:
+        """Counts per million of the sample's counts: (n_genes, n_samples)."""
+        return frozen(self.cohort.counts / self.cohort.counts.sum(axis=0) * 1e6)
+
+    @cached_property
+    def _group_means(self) -> tuple[Array, Array]:
+        from dediag.resample.parametric import group_means
+
+        return group_means(self.fit)
+
+    @property
+    def mean_test(self) -> Array:
+        """Fitted mean of the test group at size factor 1: (n_genes,); NaN for an all-zero gene.
+
+        With covariates, at their average over the samples of both groups, so that log2(mean_test / mean_reference) is
+        the fitted fold change. The floor of 0.5 is not applied.
+        """
+        return self._group_means[0]
+
+    @property
+    def mean_reference(self) -> Array:
+        """Fitted mean of the reference group at size factor 1: (n_genes,); see `mean_test`."""
+        return self._group_means[1]
+
+    # Dispersions and effects -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def group_dispersion_test(self) -> GroupDispersion:
+        """Dispersions of the test group alone; raises ValueError below 3 residual degrees of freedom."""
+        from dediag.model.dispersion import group_dispersions
+
+        return group_dispersions(self.fit, _level(self.fit.contrast.test))
+
+    @cached_property
+    def group_dispersion_reference(self) -> GroupDispersion:
+        """Dispersions of the reference group alone; raises ValueError below 3 residual degrees of freedom."""
+        from dediag.model.dispersion import group_dispersions
+
+        return group_dispersions(self.fit, _level(self.fit.contrast.reference))
+
+    @cached_property
+    def significant(self) -> Mask:
+        """Calls: adjusted p below `settings.alpha`: (n_genes,)."""
+        return frozen(self.fit.padj < self.settings.alpha, np.bool_)
+
+    @cached_property
+    def dispersion_ratio(self) -> RatioEstimate:
+        """Log2 ratio of the groups' dispersions, in the genes expressed in both and then by base mean (RATIO_EDGES).
+
+        Raises ValueError or ArithmeticError where a group has no dispersions of its own.
+        """
+        from dediag.resample.dispersion_ratio import estimate
+
+        expressed = np.minimum(self.mean_test, self.mean_reference) >= EXPRESSED
+        bins = [(self.fit.base_mean >= low) & (self.fit.base_mean < high) for low, high in pairwise(RATIO_EDGES)]
+        return estimate(self.fit, np.array([expressed, *bins]), RATIO_GENES, self.rng("heteroskedasticity ratio"))
+
+    @cached_property
+    def error_model(self) -> ErrorModel:
+        """Error rate of each gene's test as a function of the dispersion ratio, shift of the normalisation included."""
+        from dediag.resample.dispersion_ratio import shift_at
+
+        shifts = shift_at(self.fit, self.size_factors, SHIFT_KNOTS, self.rng("heteroskedasticity shift"))
+        n1, n2 = self.n_test, self.n_reference
+        common = (n1 * self.mean_test + n2 * self.mean_reference) / (n1 + n2)
+        # the variance of a log count averages 1/mean over samples, hence harmonic means of the size factors
+        depth = [1.0 / np.mean(1.0 / self.fit.size_factors[g]) for g in (self.test_samples, self.reference_samples)]
+        known = np.zeros(len(SHIFT_KNOTS)) if shifts is None else shifts
+        return ErrorModel(common * depth[0], common * depth[1], self.fit.dispersion, n1, n2, SHIFT_KNOTS, known)
+
+    @cached_property
+    def own_dispersions(self) -> tuple[Array, Array]:
+        """Dispersions of the test and the reference group, (n_genes,) each: their own if known, else the shared."""
+        try:
+            own = self.group_dispersion_test.map, self.group_dispersion_reference.map
+        except (ValueError, ArithmeticError):
+            own = self.fit.dispersion, self.fit.dispersion
+        test, reference = (frozen(np.where(np.isfinite(phi), phi, self.fit.dispersion)) for phi in own)
+        return test, reference
+
+    def against_full(self, draws: Subsets, genes: NDArray[np.intp]) -> Drawn:
+        """The fold changes of these genes in draws against those of the full fit; see `resample.against_full`."""
+        from dediag.resample.against_full import against_full
+
+        return against_full(
+            self.fit, self.ensemble(draws), genes, dispersions=self.own_dispersions, size_factors=self.size_factors,
+            rng=self.rng("parts of the genes"),
+        )  # fmt: skip
+
+    @cached_property
+    def shrunken(self) -> Shrunken:
+        """Shrunken fold changes of the main fit (log2)."""
+        from dediag.model.shrinkage import shrink
+
+        return shrink(self.fit)
+
+    @cached_property
+    def strata(self) -> tuple[Stratum, ...]:
+        """Genes, calls, share of calls that are up, and median fold change of all genes, by base mean."""
+        edges = (0.0, *STRATUM_EDGES, np.inf)
+        return tuple(self._stratum(low, high) for low, high in pairwise(edges))
+
+    def _stratum(self, low: float, high: float) -> Stratum:
+        inside = (self.fit.base_mean >= low) & (self.fit.base_mean < high) & (self.fit.base_mean > 0)
+        called = inside & self.significant
+        return Stratum(
+            low=low,
+            high=high if np.isfinite(high) else None,
+            n_genes=int(inside.sum()),
+            n_de=int(called.sum()),
+            up_share=float((self.fit.lfc[called] > 0).mean()) if called.any() else None,
+            median_lfc=float(np.nanmedian(self.fit.lfc[inside])) if inside.any() else None,
+        )
+
+    # Plans that several diagnostics ask for --------------------------------------------------------------------------
+
+    @cached_property
+    def balanced_draws(self) -> Subsets | None:
+        """Equally many samples of both groups; None where every sample would be taken, or no draw has full rank."""
+        return draws.balanced(self.fit, self.settings.draws, self.settings.draw_size, self.rng("balanced draws"))
+
+    @cached_property
+    def control_draws(self) -> Subsets | None:
+        """Draws as precise as the balanced ones at the original ratio; None below 3 samples a group."""
+        settings = self.settings
+        return draws.control(
+            self.fit, settings.draws, settings.draw_size, self.log_variance_ratio or 1.0, self.rng("control draws")
+        )
+
+    @cached_property
+    def log_variance_ratio(self) -> float | None:
+        """Median over expressed genes of v1/v2, v = 1/mean + group dispersion; None without group dispersions."""
+        try:
+            test, reference = self.group_dispersion_test, self.group_dispersion_reference
+        except (ValueError, ArithmeticError):
+            return None
+        expressed = np.minimum(self.mean_test, self.mean_reference) >= EXPRESSED
+        if not expressed.any():
+            return None
+        v_test = log_variance(self.mean_test[expressed], test.map[expressed])
+        v_reference = log_variance(self.mean_reference[expressed], reference.map[expressed])
+        return float(np.nanmedian(v_test / v_reference))
+
+
+def _level(level: str | None) -> str:
+    if level is None:
+        raise ValueError("the contrast is a coefficient, so there are no two groups")
+    return level

@@ -1,0 +1,164 @@
+"""Findings -> which explanation of a surprising result the evidence supports, in a fixed order, each with its evidence.
+
+A result is surprising when a diagnostic of direction, floors or variance, or balanced refits, warn or fail. Support
+repeats what a diagnostic judged (warn: moderate, fail: strong) and applies no limits of its own, save for direction:
+an effect that points the other way explains nothing. What was not assessed is said to be not excluded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dediag.finding import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dediag.finding import Finding
+
+Support = Literal["none", "weak", "moderate", "strong"]
+
+SURPRISING = ("imbalance", "sign_asymmetry", "noise_floor", "heteroskedasticity")
+JUDGED: dict[Status, Support] = {Status.PASS: "none", Status.WARN: "moderate", Status.FAIL: "strong"}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A candidate explanation, how far the evidence supports it, and what the evidence is."""
+
+    id: str
+    support: Support
+    statement: str
+
+
+def explain(findings: Sequence[Finding]) -> list[Explanation]:
+    """The candidate explanations that the findings can speak for or against; empty when nothing is surprising."""
+    known = {finding.id: finding for finding in findings}
+    if not any(known[i].status in (Status.WARN, Status.FAIL) for i in SURPRISING if i in known):
+        return []
+    explanations = []
+    for name, source, weigh in CANDIDATES:
+        finding = known.get(source)
+        if finding is None or finding.status is Status.SKIPPED:
+            continue
+        if finding.status not in JUDGED:
+            why = finding.reason or finding.headline or "no reason given"
+            explanations.append(
+                Explanation(name, "none", f"Not excluded: {source} gave no answer ({why.rstrip('.')}).")
+            )
+            continue
+        weighed = weigh(known)
+        if weighed is not None:
+            explanations.append(Explanation(name, *weighed))
+    remaining = _biology(known, explanations)
+    return explanations if remaining is None else [*explanations, remaining]
+
+
+def _imbalance(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    finding = known["imbalance"]
+    observed, predicted = _value(finding, "lfc_bias_median"), _value(finding, "lfc_bias_predicted")
+    full, balanced = _value(finding, "up_fraction_full"), _value(finding, "up_fraction_balanced")
+    said = []
+    if observed is not None and predicted is not None:
+        said.append(
+            f"Refits of balanced draws move the median log2 fold change by {observed:+.3f}, where the sizes alone"
+            f" predict {predicted:+.3f}."
+        )
+    if full is not None and balanced is not None:
+        said.append(f"{_percent(full)} of the calls are up in the full data, {_percent(balanced)} in balanced draws.")
+    return JUDGED[finding.status], " ".join(said) or finding.headline
+
+
+def _dispersion_shift(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    finding = known["heteroskedasticity"]
+    shift = _value(finding, "shift_log2")
+    if shift is None:
+        return None
+    toward = "up" if shift > 0 else "down"
+    statement = (
+        f"The groups' dispersions let the normalisation move all fold changes by {shift:+.3f} log2 ({toward}), whatever"
+        " the truth."
+    )
+    lean = _lean(known)
+    if lean is not None and lean != toward:
+        return "none", f"{statement} The calls lean the other way ({lean})."
+    return ("weak" if finding.status in (Status.WARN, Status.FAIL) else "none"), statement
+
+
+def _noise_floor(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    finding = known["noise_floor"]
+    below = _value(finding, "n_de_below")
+    if below is None:
+        return JUDGED[finding.status], finding.headline
+    if below == 0:
+        return "none", "No call lies below the floor of either group."
+    statement = f"{below:.0f} calls lie below the higher group's floor."
+    share_below, share_above = _value(finding, "up_fraction_below"), _value(finding, "up_fraction_above")
+    if share_below is not None and share_above is not None:
+        statement += f" {_percent(share_below)} of them are up, against {_percent(share_above)} of those above it."
+    return ("weak" if finding.status is Status.PASS else JUDGED[finding.status]), statement
+
+
+def _unequal_dispersion(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    finding = known["heteroskedasticity"]
+    ratio, size = _value(finding, "log2_dispersion_ratio"), _value(finding, "predicted_size")
+    said = []
+    if ratio is not None:
+        said.append(f"The test group's dispersion is {2.0**ratio:.2g} times the reference group's.")
+    if size is not None:
+        said.append(f"Tests at nominal 5 % are predicted to reject {_percent(size)} of genes without a difference.")
+    return JUDGED[finding.status], " ".join(said) or finding.headline
+
+
+def _biology(known: Mapping[str, Finding], others: Sequence[Explanation]) -> Explanation | None:
+    """What remains of an asymmetry above the floors; not named where the floors are unknown."""
+    lean, floor = _lean(known), known.get("noise_floor")
+    above = None if floor is None else _value(floor, "up_fraction_above")
+    expected = _value(known["sign_asymmetry"], "expected_up_fraction") if lean is not None else None
+    if lean is None or above is None or expected is None:
+        return None
+    rivals = [other.id for other in others if other.support in ("moderate", "strong")]
+    persists = above > expected if lean == "up" else above < expected
+    if rivals or not persists:
+        reason = f"{', '.join(rivals)} first" if rivals else "above the floors the calls do not lean that way"
+        return Explanation("biology", "none", f"Not to be concluded from these data yet: {reason}.")
+    return Explanation(
+        "biology",
+        "weak",
+        f"It is what remains: above the floors {_percent(above)} of the calls are up, and none of the causes above"
+        " accounts for it. Causes that are not listed above were not examined, and in tissue or blood a change in cell"
+        " composition looks the same.",
+    )
+
+
+CANDIDATES: tuple[tuple[str, str, Callable[[Mapping[str, Finding]], tuple[Support, str] | None]], ...] = (
+    ("imbalance", "imbalance", _imbalance),
+    ("dispersion_shift", "heteroskedasticity", _dispersion_shift),
+    ("noise_floor", "noise_floor", _noise_floor),
+    ("unequal_dispersion", "heteroskedasticity", _unequal_dispersion),
+)
+
+
+def _lean(known: Mapping[str, Finding]) -> Literal["up", "down"] | None:
+    """Where the calls lean against what the design gives by itself; None when they do not."""
+    finding = known.get("sign_asymmetry")
+    if finding is None or finding.status not in (Status.WARN, Status.FAIL):
+        return None
+    observed, expected = _value(finding, "up_fraction"), _value(finding, "expected_up_fraction")
+    if observed is None or expected is None:
+        return None
+    return "up" if observed > expected else "down"
+
+
+def _value(finding: Finding, name: str) -> float | None:
+    """A metric as a number; None when it is not there or not a number."""
+    for metric in finding.metrics:
+        if metric.name == name and isinstance(metric.value, (int, float)) and math.isfinite(metric.value):
+            return float(metric.value)
+    return None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,34 @@
+"""What all tests share: thread limits, the hypothesis profiles, and where the real data is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# numba reads this once, when it is first imported; more threads than cores only get in each other's way
+os.environ.setdefault("NUMBA_NUM_THREADS", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# compiled code and shared machines make single examples slow without anything being wrong, hence no deadline
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The folder of pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder that holds data/ and reference/; the test is skipped where DEDIAG_DATA does not name one."""
+    named = os.environ.get("DEDIAG_DATA")
+    if not named or not (Path(named) / "data").is_dir():
+        pytest.skip("real data: DEDIAG_DATA does not name a folder that holds data/ and reference/")
+    return Path(named)

@@ -1,0 +1,144 @@
+"""heteroskedasticity: the predicted error rate against that of the package's own test on cohorts without effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from dediag.auditing import open_study
+from dediag.contract import NotAssessable
+from dediag.diagnostics import heteroskedasticity
+from dediag.finding import Status
+from dediag.simulation import Population, simulate
+from dediag.stats.error_model import Estimate
+
+PLAIN = Population(asymptote=0.1, extra=0.0, dispersion_sd=0.0, size_factor_sd=0.2, log_mean=5.5, log_mean_sd=1.0)
+
+
+def study_of(cohort, design="~ group", **options):
+    return open_study(cohort, design, ("group", "case", "control"), seed=3, **options)
+
+
+@cache
+def result_of(n_test, n_reference, ratio, n_genes=500, effect_share=0.0):
+    """The result and the share of p < .05, nothing being different, on genes with nearly one dispersion."""
+    cohort, _ = simulate(
+        n_genes=n_genes, n_test=n_test, n_reference=n_reference, seed=5, population=PLAIN,
+        effect_share=effect_share, group_dispersion_ratio=ratio,
+    )  # fmt: skip
+    study = study_of(cohort)
+    tested = np.isfinite(study.fit.pvalue)
+    return heteroskedasticity.compute(study), float((study.fit.pvalue[tested] < 0.05).mean())
+
+
+@pytest.mark.parametrize(
+    ("n_test", "n_reference", "ratio", "known"),
+    [
+        (5, 20, 4.0, 0.21),  # .22 with DESeq2 at dispersion .4 v .1
+        (20, 5, 4.0, 0.015),  # .012
+        (12, 12, 4.0, 0.083),  # .086 with estimated size factors, .060 with true ones
+        (10, 10, 1.0, 0.05),
+    ],
+)
+def test_predicted_error_rate_is_the_real_one(n_test, n_reference, ratio, known):
+    result, real = result_of(n_test, n_reference, ratio, 1500)
+    assert result.size.value == pytest.approx(known, abs=0.02)
+    assert result.size.value == pytest.approx(real, abs=max(0.02, 0.15 * real))
+    assert result.ratio.low <= np.log2(ratio) <= result.ratio.high
+
+
+def test_shift_makes_a_large_balanced_study_liberal():
+    result, real = result_of(30, 30, 4.0)
+    assert result.size_without_shift == pytest.approx(0.05, abs=0.005)
+    assert real > 0.08
+    assert result.size.value == pytest.approx(real, abs=0.035)
+    assert result.shift is not None
+    assert result.shift.value == pytest.approx(result.observed_median_lfc, abs=0.03)  # nothing else moves the median
+
+
+def test_direction_of_shift_follows_the_more_dispersed_group():
+    up, down = result_of(12, 12, 4.0, 1500)[0].shift, result_of(12, 12, 0.25)[0].shift
+    assert up is not None
+    assert down is not None
+    assert up.value > 0.1
+    assert down.value < -0.02
+
+
+def test_statuses():
+    assert heteroskedasticity.judge(result_of(5, 20, 4.0, 1500)[0]).status is Status.FAIL
+    conservative = result_of(20, 5, 4.0, 1500)[0]
+    assert heteroskedasticity.judge(conservative).status is Status.WARN
+    healthy = heteroskedasticity.judge(result_of(10, 10, 1.0, 1500)[0])
+    assert healthy.status is Status.PASS
+    assert healthy.calls_at_risk == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "shift", "status"),
+    [
+        (Estimate(0.07, 0.055, 0.09), Estimate(0.0, -0.02, 0.02), Status.PASS),  # perhaps above the limit, not surely
+        (Estimate(0.08, 0.065, 0.09), None, Status.WARN),
+        (Estimate(0.16, 0.11, 0.2), None, Status.FAIL),
+        (Estimate(0.02, 0.01, 0.025), None, Status.WARN),
+        (Estimate(0.055, 0.051, 0.059), Estimate(-0.1, -0.12, -0.06), Status.WARN),
+    ],
+)
+def test_limits_are_on_the_end_of_the_interval_nearer_to_health(size, shift, status):
+    result = replace(result_of(10, 10, 1.0, 1500)[0], size=size, shift=shift)
+    assert heteroskedasticity.judge(result).status is status
+
+
+def test_remedies_find_fewer_false_calls():
+    result, _ = result_of(5, 20, 4.0, 1500)
+    published, both = result.n_calls, result.remedies[-1]
+    assert published > 20
+    assert both.n_up + both.n_down < published / 4
+    assert heteroskedasticity.judge(result).calls_at_risk == both.vanish
+
+
+def test_metrics_tables_and_figures():
+    result = result_of(10, 10, 1.0, 1500)[0]
+    values = {m.name: m.value for m in heteroskedasticity.metrics(result)}
+    assert values["expected_fdp"] is None
+    assert values["ratio_ci_low"] < values["log2_dispersion_ratio"] < values["ratio_ci_high"]
+    expression, remedies = heteroskedasticity.tables(result)
+    assert None in expression.columns["log2_ratio"]  # no genes of low mean here
+    assert list(remedies.columns["analysis"]) == ["group dispersions", "recentred size factors", "both"]
+    figures = heteroskedasticity.draw(result)
+    assert [f.name for f in figures] == ["dispersions", "error_rate"]
+    assert figures[1].svg == heteroskedasticity.draw(result)[1].svg
+
+
+def test_given_size_factors_have_no_shift():
+    cohort, truth = simulate(n_genes=300, n_test=6, n_reference=6, seed=1, group_dispersion_ratio=4.0)
+    result = heteroskedasticity.compute(study_of(cohort, size_factors=np.array(truth.attrs["size_factors"])))
+    assert result.shift is None
+    assert result.size.value == pytest.approx(result.size_without_shift)
+    assert {m.name: m.value for m in heteroskedasticity.metrics(result)}["shift_log2"] is None
+
+
+@pytest.mark.parametrize(
+    ("n_test", "n_reference", "word"), [(3, 8, "degrees of freedom"), (8, 3, "degrees of freedom")]
+)
+def test_small_groups_are_not_assessable(n_test, n_reference, word):
+    cohort, _ = simulate(n_genes=200, n_test=n_test, n_reference=n_reference, seed=1)
+    with pytest.raises(NotAssessable, match=word):
+        heteroskedasticity.compute(study_of(cohort))
+
+
+def test_interaction_is_not_assessable():
+    cohort, _ = simulate(n_genes=200, n_test=8, n_reference=8, seed=1)
+    samples = cohort.samples.assign(batch=["a", "b"] * 8)
+    with pytest.raises(NotAssessable, match="interaction"):
+        heteroskedasticity.compute(study_of(replace(cohort, samples=samples), "~ batch * group"))
+
+
+def test_group_without_extra_variance_is_not_assessable():
+    cohort, _ = simulate(n_genes=200, n_test=6, n_reference=6, seed=1)
+    counts = cohort.counts.copy()
+    counts[:, 6:] = counts[:, 6:7]  # six copies of one sample
+    with pytest.raises(NotAssessable, match="own"):
+        heteroskedasticity.compute(study_of(cohort.with_counts(counts)))

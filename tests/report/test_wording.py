@@ -1,0 +1,78 @@
+"""Numbers, names and prose as they are put into words."""
+
+import numpy as np
+import pytest
+
+from dediag.report.digest import base_mean_range, by_importance, summary_lines, tally
+from dediag.report.report import Stratum
+from dediag.report.wording import blocks, cell, counted, interval, label, number, percent
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "not available"), (True, "yes"), (False, "no"), (0, "0"), (12029, "12,029"), (0.0, "0"), (1.0, "1"),
+        (0.04567, "0.0457"), (0.000123456, "0.000123"), (2.13e-5, "2.13e-05"), (-1234.5, "-1,234"),
+        (12345.678, "12,346"), (1.5e7, "1.50e+07"), (float("inf"), "inf"), ("sample_7", "sample_7"), (123.456, "123"),
+    ],
+)  # fmt: skip
+def test_number(value, text) -> None:
+    assert number(value) == text
+
+
+def test_cells_can_be_copied() -> None:
+    assert [cell(v) for v in (12029, 12345.6, None, "a,b", True)] == ["12029", "12346", "NA", "a,b", "yes"]
+
+
+def test_words() -> None:
+    assert label("lfc_bias_ci_low") == "LFC bias CI low"
+    assert label("n_de_below") == "Number of DE below"
+    assert counted(1, "gene") == "1 gene"
+    assert counted(2500, "gene") == "2,500 genes"
+    assert (interval(None, None), interval(0.1, None), interval(None, 2)) == ("", "from 0.1", "up to 2")
+    assert [percent(72, 12029), percent(114, 12029), percent(700, 12029), percent(0, 0)] == [
+        "0.6%",
+        "0.95%",
+        "5.8%",
+        "0%",
+    ]
+
+
+def test_prose() -> None:
+    text = "One `code` word\nand more.\n\nA list:\n- first\n  goes on\n- second\n\n    verbatim  text\n\n"
+    paragraph, lead, items, verbatim = blocks(text)
+    assert paragraph.lines == ((("One ", False), ("code", True), (" word and more.", False)),)
+    assert lead.lines == ((("A list:", False),),)
+    assert (items.kind, items.lines) == ("list", ((("first goes on", False),), (("second", False),)))
+    assert (verbatim.kind, verbatim.lines[0][0][0]) == ("verbatim", "verbatim  text")
+    assert blocks("") == []
+
+
+def test_strata() -> None:
+    ranges = [(None, 10), (0.0, 10.0), (10, 50), (500, None), (None, None), (None, np.float64(2.5))]
+    assert [base_mean_range(Stratum(low, high, 1, 0, None, None)) for low, high in ranges] == [
+        "below 10", "below 10", "10 to 50", "500 and more", "all", "below 2.5",
+    ]  # fmt: skip
+
+
+def test_worst_first_then_most_calls_at_risk(report) -> None:
+    assert [f.id for f in by_importance(report.findings)] == [
+        "log_scale_tests", "heteroskedasticity", "noise_floor", "sign_asymmetry",
+    ]  # fmt: skip
+
+
+def test_tally(report) -> None:
+    assert tally(report.findings) == "1 error of ours, 1 fail, 2 warnings, 1 passed, 1 not assessable, 1 skipped"
+    assert tally(()) == "no checks"
+
+
+def test_summary_is_that_of_the_field(report) -> None:
+    assert summary_lines(report) == [
+        "out of 12029 with nonzero total read count",
+        "adjusted p-value < 0.1",
+        "LFC > 0 (up)       : 72, 0.6%",
+        "LFC < 0 (down)     : 114, 0.95%",
+        "outliers           : 0, 0%",
+        "low counts         : 700, 5.8%",
+        "(mean count < 33)",
+    ]

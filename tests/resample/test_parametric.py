@@ -1,0 +1,92 @@
+"""Counts simulated from a fit have its means, its dispersions and the effects that were asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dediag.model.fit import fit
+from dediag.resample.parametric import CountModel, group_means
+from dediag.resample.plans import Simulations
+from dediag.simulation import Population, simulate
+
+CONTRAST = ("group", "case", "control")
+PLAIN = Population(asymptote=0.1, extra=0.0, dispersion_sd=0.01, log_mean_sd=1.0)
+
+
+@pytest.fixture(scope="module")
+def main():
+    cohort, _ = simulate(n_genes=400, n_test=6, n_reference=18, seed=5, group_dispersion_ratio=4, population=PLAIN)
+    return fit(cohort, "~ group", CONTRAST)
+
+
+def model(main, effects, dispersion="shared"):
+    return CountModel.of(main, Simulations(1, 1, effects, dispersion))
+
+
+def test_group_means_differ_by_the_fold_change(main):
+    test, reference = group_means(main)
+    np.testing.assert_allclose(np.log2(test / reference), main.lfc, atol=1e-9)
+    cases = main.group_mask("case")
+    np.testing.assert_allclose(test, (main.mu() / main.size_factors)[:, cases].mean(axis=1), rtol=1e-9)
+
+
+def test_group_means_with_a_covariate_differ_by_the_fold_change():
+    cohort, _ = simulate(n_genes=200, n_test=6, n_reference=8, seed=5, confounded_covariate=0.3)
+    found = fit(cohort, "~ batch + group", CONTRAST)
+    test, reference = group_means(found)
+    np.testing.assert_allclose(np.log2(test / reference), found.lfc, atol=1e-9)
+
+
+def test_without_effect_both_groups_have_the_common_mean(main):
+    found = model(main, "none")
+    per_size = found.mean / main.size_factors
+    np.testing.assert_allclose(per_size, np.repeat(per_size[:, :1], 24, axis=1), rtol=1e-9)
+    np.testing.assert_array_equal(found.factor_test, 1.0)
+    np.testing.assert_array_equal(found.factor_reference, 1.0)
+
+
+def test_effects_keep_the_common_mean(main):
+    found = model(main, "fitted")
+    np.testing.assert_allclose((6 * found.factor_test + 18 * found.factor_reference) / 24, 1.0, rtol=1e-12)
+    assert np.std(np.log2(found.factor_test / found.factor_reference)) > 0.1
+
+
+def test_swapped_effects_have_signs_by_chance_and_keep_the_midpoint(main):
+    found = model(main, "swapped")
+    effect = np.log2(found.factor_test / found.factor_reference)
+    strong = (np.abs(effect) > 0.8) & (found.mean.mean(axis=1) > 100)
+    cases = main.group_mask("case")
+    signs = []
+    for k in range(40):
+        q = found.draw(np.random.default_rng(k)) / main.size_factors
+        signs.append(np.sign(q[:, cases].mean(axis=1) - q[:, ~cases].mean(axis=1))[strong])
+    share_up = np.mean(np.asarray(signs) > 0, axis=0)
+    assert 0.4 < share_up.mean() < 0.6
+
+
+def test_counts_have_the_means_and_each_groups_dispersion(main):
+    found = model(main, "none", "group")
+    cases = main.group_mask("case")
+    q = np.stack([found.draw(np.random.default_rng(k)) for k in range(200)]) / found.mean  # (200, n_genes, n_samples)
+    well = found.mean.min(axis=1) > 30
+    assert q[:, well].mean() == pytest.approx(1.0, abs=0.005)
+    excess = (q.var(axis=0) - 1.0 / found.mean)[well]
+    ratio = np.median(excess[:, cases]) / np.median(excess[:, ~cases])
+    assert ratio == pytest.approx(4.0, rel=0.25)
+
+
+def test_some_samples_can_be_drawn_alone(main):
+    counts = model(main, "fitted").draw(np.random.default_rng(1), np.array([0, 1, 20]))
+    assert counts.shape == (400, 3)
+
+
+def test_genes_without_counts_keep_none():
+    cohort, _ = simulate(n_genes=100, n_test=4, n_reference=6, seed=1)
+    counts = cohort.counts.copy()
+    counts[7] = 0.0
+    counts[8, :4] = 0.0
+    main = fit(cohort.with_counts(counts), "~ group", CONTRAST)
+    drawn = model(main, "none", "group").draw(np.random.default_rng(1))
+    assert not drawn[7].any()
+    assert np.isfinite(drawn).all()

@@ -1,0 +1,427 @@
+"""The command line: every command, its exit code, and output that appears whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dediag
+from dediag import contract, reporting
+from dediag.cli import arguments, bar, main
+from dediag.cohort import InputError
+from dediag.finding import Status
+from dediag.model import contrasts, fit, size_factors
+
+FEW = ["--draws", "3", "--permutations", "3", "--bootstraps", "3"]
+DESIGN = ["--design", "~ group", "--contrast", "group", "case", "control"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder with a small study that `dediag simulate` wrote."""
+    folder = tmp_path_factory.mktemp("simulated") / "study"
+    words = ["simulate", "-o", str(folder), "--genes", "150", "--n-test", "4", "--n-reference", "7", "--seed", "5"]
+    assert main([*words, "--fault", "group_dispersion_ratio=4", "depth_ratio=2"]) == 0
+    return folder
+
+
+@pytest.fixture
+def inputs(study):
+    return [str(study / "counts.tsv.gz"), str(study / "samples.tsv")]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# simulate
+
+
+def test_simulated_study_is_the_one_of_python(study, inputs):
+    assert names(study) == ["counts.tsv.gz", "samples.tsv", "truth.tsv.gz"]
+    cohort, truth = dediag.simulate(
+        n_genes=150, n_test=4, n_reference=7, seed=5, group_dispersion_ratio=4.0, depth_ratio=2.0
+    )
+    read = dediag.read_cohort(*inputs)
+    np.testing.assert_array_equal(read.counts, cohort.counts)
+    pd.testing.assert_frame_equal(read.samples, cohort.samples)
+    written = pd.read_csv(study / "truth.tsv.gz", sep="\t", index_col=0, float_precision=None)
+    pd.testing.assert_frame_equal(written, truth, check_names=False)
+
+
+def test_same_bytes(study, tmp_path):
+    words = ["simulate", "-o", str(tmp_path / "again"), "--genes", "150", "--n-test", "4", "--n-reference", "7"]
+    assert main([*words, "--seed", "5", "--fault", "group_dispersion_ratio=4", "--fault", "depth_ratio=2"]) == 0
+    for name in names(study):
+        assert (tmp_path / "again" / name).read_bytes() == (study / name).read_bytes()
+
+
+def test_simulate_overwrites_only_on_request(tmp_path, capsys):
+    words = ["simulate", "-o", str(tmp_path / "s"), "--genes", "20"]
+    assert main(words) == 0
+    (tmp_path / "s" / "notes.txt").write_text("mine")
+    first = (tmp_path / "s" / "counts.tsv.gz").read_bytes()
+    assert main([*words, "--seed", "9"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "s" / "counts.tsv.gz").read_bytes() == first
+    assert main([*words, "--seed", "9", "--overwrite"]) == 0
+    assert (tmp_path / "s" / "counts.tsv.gz").read_bytes() != first
+    assert (tmp_path / "s" / "notes.txt").read_text() == "mine"
+    assert names(tmp_path) == ["s"]
+
+
+def test_unknown_fault_is_listed(tmp_path, capsys):
+    assert main(["simulate", "-o", str(tmp_path / "s"), "--fault", "magic=3"]) == 2
+    assert "group_dispersion_ratio" in capsys.readouterr().err
+    assert names(tmp_path) == []
+
+
+# fit
+
+
+@pytest.mark.parametrize("name", ["r.tsv", "r.tsv.gz", "r.csv"])
+def test_fit_writes_the_table(tmp_path, inputs, capsys, name):
+    assert main(["fit", *inputs, *DESIGN, "-o", str(tmp_path / name), "--threads", "1"]) == 0
+    err = capsys.readouterr().err
+    assert "group case vs control\nout of " in err
+    assert "LFC > 0 (up)" in err
+    cohort = dediag.read_cohort(*inputs)
+    expected = dediag.fit(cohort, "~ group", ("group", "case", "control")).results
+    table = pd.read_csv(tmp_path / name, sep="," if "csv" in name else "\t", index_col="gene_id")
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-12)
+    assert names(tmp_path) == [name]
+    if name.endswith(".gz"):
+        assert (tmp_path / name).read_bytes()[4:8] == bytes(4)  # no time stamp: same table, same bytes
+
+
+def test_fit_to_stdout(inputs, capsys):
+    assert main(["fit", *inputs, *DESIGN, "--quiet", "--search", "newton"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("gene_id\tbaseMean\tlog2FoldChange\tlfcSE\tstat\tpvalue\tpadj\t")
+    assert len(out.splitlines()) == 151
+    assert err == ""
+
+
+def test_fit_options_reach_the_engine(monkeypatch, inputs):
+    seen = {}
+
+    def fitted(cohort, design, contrast, **options):
+        seen.update(options, design=design, contrast=contrast)
+        raise InputError("enough")
+
+    monkeypatch.setattr(fit, "fit", fitted)
+    words = ["--contrast", "group", "case", "--search", "newton", "--test", "lrt", "--reduced", "~ 1", "--alpha", ".05"]
+    words += ["--lfc-threshold", ".5", "--alternative", "less", "--size-factors", "TMM", "--prior-variance", "2"]
+    assert main(["fit", *inputs, "--design", "~ group", *words]) == 2
+    seen.pop("progress")
+    assert seen == {
+        "design": "~ group", "contrast": ("group", "case"), "search": "newton", "test": "lrt", "reduced": "~ 1",
+        "alpha": 0.05, "lfc_threshold": 0.5, "alternative": "less", "size_factors": "TMM", "prior_variance": 2.0,
+    }  # fmt: skip
+
+
+def test_choices_are_those_of_the_engine():
+    assert arguments.SEARCHES == fit.SEARCHES
+    assert arguments.TESTS == fit.TESTS
+    assert arguments.ALTERNATIVES == contrasts.ALTERNATIVES
+    assert arguments.SIZE_FACTORS == size_factors.METHODS
+
+
+def test_first_use_says_that_it_compiles(monkeypatch, inputs, capsys):
+    from dediag.model import kernels
+
+    monkeypatch.setattr(kernels, "compiled", lambda: False)
+    threads = []
+    monkeypatch.setattr(kernels, "set_threads", threads.append)
+    for quiet in ([], ["--quiet"]):
+        assert main(["fit", *inputs, *DESIGN, *quiet, "--threads", "2"]) == 0
+        assert ("first use: compiling" in capsys.readouterr().err) == (not quiet)
+    assert threads == [2, 2]
+
+
+def test_whole_number_covariate_gets_a_notice(tmp_path, inputs, capsys):
+    samples = pd.read_csv(inputs[1], sep="\t")
+    samples.assign(batch=[4, 6, 7] * 3 + [4, 6]).to_csv(tmp_path / "s.tsv", sep="\t", index=False)
+    words = ["fit", inputs[0], str(tmp_path / "s.tsv"), "--design", "~ batch + group", "-o", str(tmp_path / "r.tsv")]
+    assert main([*words, "--contrast", "group", "case", "control"]) == 0
+    assert "write C(batch)" in capsys.readouterr().err
+
+
+def test_output_is_refused_before_anything_is_computed(monkeypatch, tmp_path, inputs, capsys):
+    monkeypatch.setattr(fit, "fit", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr(reporting, "audit", lambda *_, **__: pytest.fail("computed"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    refused = {
+        "does not exist": [["fit", "nowhere/r.tsv"], ["audit", "nowhere/report"]],
+        "this is a folder": [["fit", "full"]],
+        "replace an input": [["fit", inputs[0]], ["fit", inputs[1]]],
+        "is not empty": [["audit", "full"]],
+        "is a file": [["audit", "full/mine.txt"]],
+    }
+    monkeypatch.chdir(tmp_path)
+    for said, cases in refused.items():
+        for command, output in cases:
+            assert main([command, *inputs, *DESIGN, "-o", output]) == 2
+            err = capsys.readouterr().err
+            assert said in err, (command, output, err)
+            assert len(err.splitlines()) == 1
+    assert names(tmp_path) == ["full"]
+    assert names(tmp_path / "full") == ["mine.txt"]
+
+
+def test_folder_without_permission(monkeypatch, tmp_path, inputs, capsys):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert main(["fit", *inputs, *DESIGN, "-o", str(tmp_path / "r.tsv")]) == 2
+    assert "may not write" in capsys.readouterr().err
+
+
+def test_failed_writing_leaves_the_old_file(monkeypatch, tmp_path, inputs, capsys):
+    (tmp_path / "r.tsv").write_text("old")
+
+    def full(self, content):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", full)
+    assert main(["fit", *inputs, *DESIGN, "-o", str(tmp_path / "r.tsv")]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert names(tmp_path) == ["r.tsv"]
+    assert (tmp_path / "r.tsv").read_text() == "old"
+
+
+# audit, render, explain, list
+
+
+@pytest.fixture(scope="module")
+def audited(study, tmp_path_factory):
+    """A report folder made on the command line, its exit code, and what was printed."""
+    folder = tmp_path_factory.mktemp("audited") / "report"
+    inputs = [str(study / "counts.tsv.gz"), str(study / "samples.tsv")]
+    only = ["--only", "heteroskedasticity,noise_floor", "--skip", "noise_floor", "--fail-on", "fail"]
+    command = ["audit", *inputs, *DESIGN, "-o", str(folder), *FEW, *only, "--seed", "3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "dediag", *command], capture_output=True, text=True, timeout=300, check=False
+    )
+    return folder, done, command
+
+
+def test_audit_writes_a_report(audited, study):
+    folder, done, command = audited
+    report = json.loads((folder / "report.json").read_text())
+    assert {"report.html", "report.md", "report.json", "tables", "figures"} == set(names(folder))
+    assert done.stdout == f"{folder / 'report.html'}\n"
+    assert f"overall: {report['status']}" in done.stderr
+    assert report["seed"] == 3
+    assert report["command"].startswith("dediag audit ")
+    assert str(folder) in report["command"]
+    assert report["inputs"]["counts"]["path"] == command[1]
+    assert report["inputs"]["counts"]["n_genes"] == 150
+    assert len(report["inputs"]["samples"]["sha256"]) == 64
+    status = {finding["id"]: finding["status"] for finding in report["findings"]}
+    assert {ident for ident, value in status.items() if value != "skipped"} == {"heteroskedasticity"}
+    assert done.returncode == (1 if report["status"] == "fail" else 0)
+    assert names(folder.parent) == ["report"]
+
+
+def test_audit_overwrites_only_on_request(audited, capsys):
+    folder, _, command = audited
+    before = (folder / "report.json").read_bytes()
+    assert main(command) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (folder / "report.json").read_bytes() == before
+
+
+def test_render(audited, capsys):
+    folder, _, _ = audited
+    before = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    assert main(["render", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith("report.html\n")
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_render_of_no_report(tmp_path, capsys):
+    assert main(["render", str(tmp_path)]) == 2
+    assert "report.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "fail_on", "code"),
+    [
+        ("pass", "warn", 0), ("warn", "warn", 1), ("warn", "fail", 0), ("fail", "fail", 1), ("fail", "warn", 1),
+        ("fail", "never", 0), ("error", "never", 3), ("error", "warn", 3),
+    ],
+)  # fmt: skip
+def test_exit_codes_of_an_audit(monkeypatch, tmp_path, inputs, status, fail_on, code):
+    from dediag import report
+
+    made = Namespace(status=Status(status), findings=())
+    monkeypatch.setattr(reporting, "audit", lambda *_, **__: made)
+    monkeypatch.setattr(report, "write", lambda *_, **__: None)
+    assert main(["audit", *inputs, *DESIGN, "-o", str(tmp_path / "r"), "--fail-on", fail_on]) == code
+
+
+def test_unknown_diagnostic_is_refused_at_once(monkeypatch, tmp_path, inputs, capsys):
+    monkeypatch.setattr(reporting, "audit", lambda *_, **__: pytest.fail("computed"))
+    for option in ("--only", "--skip"):
+        assert main(["audit", *inputs, *DESIGN, "-o", str(tmp_path / "r"), option, "imbalance,weather"]) == 2
+        err = capsys.readouterr().err
+        assert "'weather'" in err
+        assert "heteroskedasticity" in err
+    assert main(["explain", "weather"]) == 2
+    assert "imbalance" in capsys.readouterr().err
+
+
+def test_list_and_explain(capsys):
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == list(contract.registered())
+    for ident, entry in contract.registered().items():
+        assert main(["explain", ident]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith(f"{ident}: {entry.question}\n")
+        assert entry.explanation in out
+        assert all(f"- {reference}" in out for reference in entry.references)
+
+
+def test_console_without_unicode():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    code = "import sys; from dediag.cli import main; code = main(['list']); sys.stdout.write('\u2264'); sys.exit(code)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, env=environment, check=False)
+    assert done.returncode == 0
+    assert done.stdout.endswith(b"\\u2264")
+
+
+# usage, defects, interruptions
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "COMMAND"),
+        (["nonsense"], "nonsense"),
+        (["audit", "c", "s"], "--design, --contrast, -o/--output"),
+        (["fit", "c", "s", "--design", "~ g", "--contrast", "g"], "FACTOR TEST"),
+        (["fit", "--design", "~ g", "--contrast", "g", "a", "b", "c", "s"], "COUNTS and SAMPLES before"),
+        (["fit", "c", "s", "--design", "~ g", "--alpha", "small"], "'small' is not a number"),
+        (["fit", "c", "s", "--design", "~ g", "--alpha", "nan"], "'nan' is not a number"),
+        (["fit", "c", "s", "--design", "~ g", "--threads", "0"], "at least 1"),
+        (["fit", "c", "s", "--design", "~ g", "--search", "binary"], "binary"),
+        (["simulate", "-o", "x", "--fault", "depth_ratio"], "NAME=STRENGTH"),
+        (["simulate", "-o", "x", "--genes", "1.5"], "'1.5' is not a whole number"),
+        (["demo", "--only", ","], "no name"),
+    ],
+)
+def test_usage(words, said, capsys):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert out == ""
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dediag {dediag.__version__}\n"
+
+
+def test_defect_of_ours(monkeypatch, tmp_path, inputs, capsys):
+    monkeypatch.setattr(fit, "fit", lambda *_, **__: 1 / 0)
+    words = ["fit", *inputs, *DESIGN, "--quiet", "-o", str(tmp_path / "r.tsv")]
+    assert main(words) == 3
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError" in err
+    assert "defect of dediag" in err
+    assert "Traceback" not in err
+    assert names(tmp_path) == []
+    monkeypatch.setenv("DEDIAG_TRACEBACK", "1")
+    assert main(words) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interruption(monkeypatch, tmp_path, inputs, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "fit", interrupted)
+    assert main(["fit", *inputs, *DESIGN, "--quiet", "-o", str(tmp_path / "r.tsv")]) == 130
+    assert capsys.readouterr().err == "dediag: interrupted\n"
+    assert names(tmp_path) == []
+
+
+def test_termination_cleans_up(monkeypatch, tmp_path):
+    from dediag import simulation
+
+    def slow():
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("not terminated")
+
+    monkeypatch.setattr(simulation, "demo_study", slow)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["demo", "-o", str(tmp_path / "demo")]) == 143
+    assert names(tmp_path) == []
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_broken_pipe(inputs):
+    """The reader leaves after one line: no message, exit code 0."""
+    command = [sys.executable, "-m", "dediag", "fit", *inputs, *DESIGN, "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=120) == 0
+
+
+# demo and progress
+
+
+def test_demo_replaces_its_own_folder_only(monkeypatch, tmp_path, capsys):
+    from dediag import simulation
+
+    monkeypatch.setattr(simulation, "demo_study", lambda: dediag.simulate(n_genes=120, n_test=5, n_reference=3, seed=1))
+    monkeypatch.chdir(tmp_path)
+    words = ["demo", *FEW, "--only", "noise_floor", "--quiet"]
+    for _ in range(2):
+        assert main(words) == 0
+        assert capsys.readouterr().out == "dediag-demo/report.html\n"
+        assert names(tmp_path) == ["dediag-demo"]
+    present = {"counts.tsv.gz", "samples.tsv", "truth.tsv.gz", "report.html", "report.md", "report.json"}
+    assert set(names(tmp_path / "dediag-demo")) == present | {"tables", "figures"}
+    read = json.loads((tmp_path / "dediag-demo" / "report.json").read_text())["inputs"]
+    assert read["counts"]["path"] == "dediag-demo/counts.tsv.gz"
+    assert gzip.decompress((tmp_path / "dediag-demo" / "counts.tsv.gz").read_bytes()).startswith(b"gene_id\tcase01\t")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "report.json").write_text('{"command": "something else"}')
+    assert main([*words, "-o", "other"]) == 2
+    assert names(tmp_path / "other") == ["report.json"]
+
+
+def test_progress_without_a_terminal_is_a_line_for_each_step():
+    said = []
+    with bar.shown(said.append, quiet=False) as progress:
+        for done in range(3):
+            progress("refits", done, 3)
+        progress("refits", 3, 3)
+        progress("checks", 0, 0)
+    assert said == ["dediag: refits", "dediag: checks"]
+
+
+def test_progress_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with bar.shown(pytest.fail, quiet=False) as progress:
+        progress("refits [of] draws", 0, 4)
+        progress("refits [of] draws", 4, 4)
+        progress("other work", 0, 4)
+        progress("uncounted", 0, 0)
+    assert capsys.readouterr().out == ""

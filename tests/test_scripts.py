@@ -1,0 +1,62 @@
+"""The scripts that write reports/ run: a small cohort each, no other tool, nothing compiled anew."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "DEDIAG_DATA"}
+    command = [sys.executable, str(SCRIPTS / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, check=False)
+
+
+def test_agreement_writes_both_reports(tmp_path: Path) -> None:
+    done = run("agreement.py", "--cohorts", "small_5v5", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "agreement.json").read_text())["rows"]
+    assert {"Wald", "Wald, Newton search", "LRT", "observation weights"} <= {row["case"] for row in rows}
+    assert all(row["met"] is not False for row in rows)
+    assert "### small_5v5" in (tmp_path / "agreement.md").read_text()
+
+
+def test_agreement_names_unknown_cohorts(tmp_path: Path) -> None:
+    done = run("agreement.py", "--cohorts", "nowhere", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+
+
+def test_benchmark_measures_dediag_alone(tmp_path: Path) -> None:
+    options = ["--only", "dediag", "--skip-cold", "--small", "--study", "300x14", "--repeats", "1", "--draws", "3"]
+    done = run("benchmark.py", *options, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "benchmark.json").read_text())
+    assert found["study"] == {"genes": 300, "test": 10, "reference": 4}
+    assert set(found["refits"]["seconds"]) == {"3"}
+    faster = [goal for goal in found["goals"] if "faster" in goal["goal"]]
+    assert len(faster) == 5
+    assert all(goal["met"] is None for goal in faster)  # nothing to compare with: not measured, not met
+    assert "not measured" in (tmp_path / "benchmark.md").read_text()
+
+
+def test_benchmark_says_what_is_not_installed(tmp_path: Path) -> None:
+    pytest.importorskip("statsmodels")
+    options = ["--only", "inmoose", "--study", "300x14"]
+    done = run("benchmark.py", *options, "--peers-python", sys.executable, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "benchmark.md").read_text()
+    assert "not installed" in page or "inmoose (DESeq2 port)" in page
+
+
+def test_reports_name_no_machine_path(tmp_path: Path) -> None:
+    done = run("benchmark.py", "--only", "limma_voom", "--skip-r", "--study", "300x14", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for report in tmp_path.iterdir():
+        assert str(tmp_path) not in report.read_text()
+        assert str(SCRIPTS.parent) not in report.read_text()

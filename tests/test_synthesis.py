@@ -1,0 +1,108 @@
+"""Explanations: silent when nothing is surprising, in a fixed order, and never firmer than the findings."""
+
+import pytest
+
+from dediag.finding import Finding, Metric, Status
+from dediag.synthesis import Explanation, explain
+
+W, P, F = Status.WARN, Status.PASS, Status.FAIL
+
+
+def finding(name: str, status: Status, **metrics: float | None) -> Finding:
+    return Finding(name, "?", status, f"headline of {name}", metrics=tuple(Metric(k, v) for k, v in metrics.items()))
+
+
+def audit(
+    asymmetry: Status = W,
+    imbalance: Status = P,
+    floor: Status = P,
+    variance: Status = P,
+    *,
+    up: float = 0.2,
+    shift: float = -0.05,
+    below: float = 30,
+    above_up: float = 0.2,
+) -> list[Finding]:
+    return [
+        finding("imbalance", imbalance, lfc_bias_median=0.004, lfc_bias_predicted=0.003, up_fraction_full=up,
+                up_fraction_balanced=0.22),
+        finding("sign_asymmetry", asymmetry, up_fraction=up, expected_up_fraction=0.5),
+        finding("noise_floor", floor, n_de_below=below, up_fraction_below=0.1, up_fraction_above=above_up),
+        finding("heteroskedasticity", variance, log2_dispersion_ratio=2.0, predicted_size=0.19, shift_log2=shift),
+        finding("log_scale_tests", P),
+    ]  # fmt: skip
+
+
+def support(findings: list[Finding]) -> dict[str, str]:
+    return {e.id: e.support for e in explain(findings)}
+
+
+def statements(findings: list[Finding]) -> dict[str, str]:
+    return {e.id: e.statement for e in explain(findings)}
+
+
+def test_nothing_surprising_nothing_to_explain() -> None:
+    assert explain(audit(asymmetry=P)) == []
+    assert explain([]) == []
+    assert explain([finding("log_scale_tests", F), finding("glm_agreement", W)]) == []
+
+
+def test_fixed_order() -> None:
+    expected = ["imbalance", "dispersion_shift", "noise_floor", "unequal_dispersion", "biology"]
+    assert list(support(audit())) == expected
+    assert list(support(audit()[::-1])) == expected
+
+
+def test_support_repeats_the_verdicts() -> None:
+    found = support(audit(imbalance=F, floor=W, variance=W))
+    assert found["imbalance"] == "strong"
+    assert found["noise_floor"] == "moderate"
+    assert found["unequal_dispersion"] == "moderate"
+    assert found["dispersion_shift"] == "weak"
+    assert found["biology"] == "none"
+
+
+def test_a_shift_the_other_way_explains_nothing() -> None:
+    away = audit(variance=W, shift=0.05)
+    assert support(away)["dispersion_shift"] == "none"
+    assert "lean the other way (down)" in statements(away)["dispersion_shift"]
+
+
+def test_biology_is_what_remains_above_the_floors() -> None:
+    assert support(audit())["biology"] == "weak"
+    assert support(audit(above_up=0.55))["biology"] == "none"
+    assert support(audit(variance=F))["biology"] == "none"
+    assert "unequal_dispersion first" in statements(audit(variance=F))["biology"]
+    assert "biology" not in support(audit(asymmetry=P, variance=F))
+
+
+def test_floors_without_calls_below_explain_nothing() -> None:
+    assert support(audit(below=0, floor=W))["noise_floor"] == "none"
+    assert support(audit(below=3))["noise_floor"] == "weak"
+
+
+def test_what_gave_no_answer_is_not_excluded() -> None:
+    findings = audit()
+    findings[0] = Finding("imbalance", "?", Status.NOT_ASSESSABLE, "", reason="interaction.")
+    findings[3] = Finding("heteroskedasticity", "?", Status.ERROR, "ValueError: broke")
+    found = statements(findings)
+    assert found["imbalance"] == "Not excluded: imbalance gave no answer (interaction)."
+    assert found["unequal_dispersion"] == "Not excluded: heteroskedasticity gave no answer (ValueError: broke)."
+
+
+def test_skipped_diagnostics_are_not_spoken_of() -> None:
+    findings = audit()
+    findings[2] = Finding("noise_floor", "?", Status.SKIPPED, "")
+    assert "noise_floor" not in support(findings)
+    assert "biology" not in support(findings)
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_missing_numbers_are_not_made_up(value) -> None:
+    findings = [finding("imbalance", W, lfc_bias_median=value), finding("noise_floor", W, n_de_below=value),
+                finding("heteroskedasticity", F, shift_log2=value, predicted_size=value)]  # fmt: skip
+    assert explain(findings) == [
+        Explanation("imbalance", "moderate", "headline of imbalance"),
+        Explanation("noise_floor", "moderate", "headline of noise_floor"),
+        Explanation("unequal_dispersion", "strong", "headline of heteroskedasticity"),
+    ]
