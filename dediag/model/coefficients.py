@@ -125,10 +125,12 @@ def fit_coefficients(
     label: NDArray[np.int64],
     reference: bool = True,
     tolerance: float | None = None,
+    with_likelihood: bool = True,
 ) -> Coefficients:
     """Coefficients at these dispersions (n_rows,); `label` (n_cells,) marks test (1) and reference (2) cells.
 
     reference=True stops where the reference stops (deviance), else where no log mean moves by more than `tolerance`.
+    Without `with_likelihood` only the reference, whose stopping rule needs it, computes the log-likelihood.
     Genes that fail go to L-BFGS-B on log2 coefficients within +-30.
     """
     from dediag.model import kernels
@@ -138,7 +140,7 @@ def fit_coefficients(
     beta, se, contrast_se, log_likelihood, iterations, last_step = kernels.fit_coefficients(
         data.counts, data.rows, data.size, data.weights, space.cell, space.basis, space.transform, space.penalty,
         space.projector, frozen(contrast), frozen(label, np.int64), frozen(dispersion), tolerance, MAX_ITERATIONS,
-        reference, space.is_intercept,
+        reference, with_likelihood or reference, space.is_intercept,
     )  # fmt: skip
     converged = iterations < MAX_ITERATIONS
     for i in np.flatnonzero(~converged | ~np.isfinite(beta).all(axis=1) | (se <= 0).any(axis=1)):

@@ -65,7 +65,9 @@ def gene_wise(data: Data, space: Space, *, reference: bool) -> GeneWise:
     if data.weighted or not space.diagonal:
         no_label = np.zeros(space.cells.shape[0], np.int64)
         contrast = np.zeros(space.cells.shape[1])
-        fitted = fit_coefficients(data, space, start, contrast=contrast, label=no_label, reference=reference)
+        fitted = fit_coefficients(
+            data, space, start, contrast=contrast, label=no_label, reference=reference, with_likelihood=False
+        )
         cell_mean = fitted.cell_means(space)
     dispersion, tries = search(data, space, cell_mean, start, reference=reference)
     return GeneWise(mean, variance, start, cell_mean, dispersion, tries)

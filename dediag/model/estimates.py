@@ -68,8 +68,9 @@ class Shared:
         )  # fmt: skip
         label = self.labels()
         found = glm.fit_coefficients(
-            data, self.space, shrunken.final, contrast=self.goal.vector, label=label, reference=self.reference
-        )
+            data, self.space, shrunken.final, contrast=self.goal.vector, label=label, reference=self.reference,
+            with_likelihood=self.reduced is not None,
+        )  # fmt: skip
         reduced_log_likelihood = np.full(data.rows.size, np.nan)
         if self.reduced is not None:
             space = glm.Space.of(self.reduced)

@@ -58,7 +58,9 @@ class NBFit:
     padj: NDArray[np.float64]  # (n_genes,) NaN also below the filter threshold
     max_cooks: NDArray[np.float64]  # (n_genes,) over samples that may flag and are not replaced
     cooks_cutoff: float
-    log_likelihood: NDArray[np.float64]  # (n_genes,)
+    log_likelihood: NDArray[
+        np.float64
+    ]  # (n_genes,) NaN after the newton search with the Wald test, which does not need it
     converged: NDArray[np.bool_]  # (n_genes,)
     iterations: NDArray[np.int64]  # (n_genes,)
     last_step: NDArray[np.float64]  # (n_genes, 2) last change of the log mean, test and reference level, natural log

@@ -67,13 +67,13 @@ def fixed_log_likelihood(alpha, y, weight):
 
 
 @njit(error_model="numpy")
-def mean_log_likelihood(alpha, y, mu, weight):
+def mean_log_likelihood(alpha, y, mu, log_size, eta, cell, floor, weight):
     """The part of the NB log-likelihood that depends on the mean."""
     total = 0.0
     for j in range(y.size):
         term = -(y[j] + 1.0 / alpha) * log_one_plus(alpha * mu[j])
         if y[j] > 0.0:
-            term += y[j] * math.log(mu[j])
+            term += y[j] * (math.log(mu[j]) if mu[j] == floor else log_size[j] + eta[cell[j]])
         total += term * weight[j] if weight.size > 0 else term
     return total
 
@@ -82,19 +82,27 @@ def mean_log_likelihood(alpha, y, mu, weight):
 def weighted_step(alpha, y, s, mu, weight, cell, basis, penalty, eta, sums, score, B, gamma):
     """One step of reweighted least squares: replaces gamma; False if the system is singular."""
     n_cells, p = basis.shape
-    information(alpha, mu, weight, cell, basis, sums, B)
-    sums[:] = 0.0
+    response = np.empty(n_cells)
+    for c in range(n_cells):
+        sums[c] = response[c] = 0.0
     for j in range(mu.size):
-        w = mu[j] / (1.0 + alpha * mu[j])
-        predictor = math.log(mu[j] / s[j]) if mu[j] == SMALLEST_MEAN else eta[cell[j]]
-        z = w * (predictor + (y[j] - mu[j]) / mu[j])
-        sums[cell[j]] += z * weight[j] if weight.size > 0 else z
+        inverse = 1.0 / (1.0 + alpha * mu[j])
+        if weight.size > 0:
+            inverse *= weight[j]
+        c = cell[j]
+        w = mu[j] * inverse
+        predictor = math.log(mu[j] / s[j]) if mu[j] == SMALLEST_MEAN else eta[c]
+        sums[c] += w
+        response[c] += w * predictor + (y[j] - mu[j]) * inverse
     for i in range(p):
         score[i] = 0.0
         for c in range(n_cells):
-            score[i] += basis[c, i] * sums[c]
-        for k in range(p):
-            B[i, k] += penalty[i, k]
+            score[i] += basis[c, i] * response[c]
+        for k in range(i + 1):
+            b = penalty[i, k]
+            for c in range(n_cells):
+                b += basis[c, i] * basis[c, k] * sums[c]
+            B[i, k] = b
     if cholesky(B, p) == -math.inf:
         return False
     solve(B, score, p)
@@ -118,7 +126,7 @@ def too_large(gamma, transform):
 
 @njit(error_model="numpy", inline="always")
 def iterate(alpha, y, s, weight, cell, basis, transform, penalty, label, tolerance, max_iterations, by_deviance,
-            gamma, eta, mu, sums, score, B, step):  # fmt: skip
+            gamma, eta, mu, log_size, sums, score, B, step):  # fmt: skip
     """Iterate gamma to convergence; returns the number of iterations, max_iterations if it failed."""
     means(gamma, s, cell, basis, SMALLEST_MEAN, eta, mu)
     fixed = fixed_log_likelihood(alpha, y, weight) if by_deviance else 0.0
@@ -142,7 +150,7 @@ def iterate(alpha, y, s, weight, cell, basis, transform, penalty, label, toleran
             if label[c] > 0:
                 step[label[c] - 1] = max(step[label[c] - 1], change)
         if by_deviance:
-            deviance = -2.0 * (fixed + mean_log_likelihood(alpha, y, mu, weight))
+            deviance = -2.0 * (fixed + mean_log_likelihood(alpha, y, mu, log_size, eta, cell, SMALLEST_MEAN, weight))
             change = abs(deviance - deviance_before) / (abs(deviance) + 0.1)
             if math.isnan(change):
                 return max_iterations
@@ -183,17 +191,20 @@ def quadratic_root(row, C, p):
 
 @njit(error_model="numpy", inline="always")
 def fit_gene(i, y, s, weight, cell, basis, transform, penalty, projector, contrast, label, alpha, tolerance,
-             max_iterations, by_deviance, intercept_only, beta, se, contrast_se, log_likelihood, iterations,
-             last_step):  # fmt: skip
+             max_iterations, by_deviance, with_likelihood, intercept_only, beta, se, contrast_se, log_likelihood,
+             iterations, last_step):  # fmt: skip
     """Fit one gene and write row i of the results."""
     n_cells, p = basis.shape
     m = y.size
-    gamma, score, mu = np.empty(p), np.empty(p), np.empty(m)
+    gamma, score, mu, log_size = np.empty(p), np.empty(p), np.empty(m), np.empty(m)
     eta, sums = np.empty(n_cells), np.empty(n_cells)
     B, C = np.empty((p, p)), np.empty((p, p))
     last_step[i, 0] = last_step[i, 1] = 0.0
     for k in range(p):
         gamma[k] = 0.0
+    if with_likelihood:
+        for j in range(m):
+            log_size[j] = math.log(s[j])
     if intercept_only:
         total, share = 0.0, 0.0
         for j in range(m):
@@ -210,7 +221,7 @@ def fit_gene(i, y, s, weight, cell, basis, transform, penalty, projector, contra
                 gamma[k] += projector[k, j] * z
         iterations[i] = iterate(
             alpha, y, s, weight, cell, basis, transform, penalty, label, tolerance, max_iterations, by_deviance,
-            gamma, eta, mu, sums, score, B, last_step[i],
+            gamma, eta, mu, log_size, sums, score, B, last_step[i],
         )  # fmt: skip
     information(alpha, mu, weight, cell, basis, sums, B)
     sandwich(B, C, penalty, p)
@@ -225,15 +236,18 @@ def fit_gene(i, y, s, weight, cell, basis, transform, penalty, projector, contra
         for h in range(p):
             score[k] += contrast[h] * transform[h, k]
     contrast_se[i] = quadratic_root(score, C, p)
-    means(gamma, s, cell, basis, 0.0, eta, mu)
-    log_likelihood[i] = fixed_log_likelihood(alpha, y, weight) + mean_log_likelihood(alpha, y, mu, weight)
+    log_likelihood[i] = math.nan
+    if with_likelihood:
+        means(gamma, s, cell, basis, 0.0, eta, mu)
+        log_likelihood[i] = fixed_log_likelihood(alpha, y, weight)
+        log_likelihood[i] += mean_log_likelihood(alpha, y, mu, log_size, eta, cell, 0.0, weight)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def coefficients_of(
     first, last, counts, rows, size, weights, cell, basis, transform, penalty, projector, contrast, label, alpha,
-    tolerance, max_iterations, by_deviance, intercept_only, beta, se, contrast_se, log_likelihood, iterations,
-    last_step,
+    tolerance, max_iterations, by_deviance, with_likelihood, intercept_only, beta, se, contrast_se, log_likelihood,
+    iterations, last_step,
 ):  # fmt: skip
     """Fit the genes rows[first:last] and write these rows of the results."""
     for i in range(first, last):
@@ -241,28 +255,28 @@ def coefficients_of(
         fit_gene(
             i, counts[g], size[g if size.shape[0] > 1 else 0], weights[g if weights.shape[1] > 0 else 0], cell, basis,
             transform, penalty, projector, contrast, label, alpha[i], tolerance, max_iterations, by_deviance,
-            intercept_only, beta, se, contrast_se, log_likelihood, iterations, last_step,
+            with_likelihood, intercept_only, beta, se, contrast_se, log_likelihood, iterations, last_step,
         )  # fmt: skip
 
 
 def fit_coefficients(
     counts: Array, rows: Index, size: Array, weights: Array, cell: Index, basis: Array, transform: Array,
     penalty: Array, projector: Array, contrast: Array, label: Index, alpha: Array, tolerance: float,
-    max_iterations: int, by_deviance: bool, intercept_only: bool,
+    max_iterations: int, by_deviance: bool, with_likelihood: bool, intercept_only: bool,
 ) -> tuple[Array, Array, Array, Array, Index, Array]:  # fmt: skip
     """Coefficients of counts[rows] at these dispersions.
 
     projector (n_coefficients, n_samples) gives least-squares starts; contrast (n_coefficients,) in the design's
     coefficients; label (n_cells,) is 1 for the test level, 2 for the reference level, else 0. Returns natural-log
-    coefficients and standard errors (n_rows, n_coefficients), contrast SE (n_rows,), log-likelihood (n_rows,),
-    iterations (n_rows,), and the last step per group (n_rows, 2).
+    coefficients and standard errors (n_rows, n_coefficients), contrast SE (n_rows,), log-likelihood (n_rows,;
+    NaN unless asked for), iterations (n_rows,), and the last step per group (n_rows, 2).
     """
     n, p = rows.size, basis.shape[1]
     beta, se, last_step = np.empty((n, p)), np.empty((n, p)), np.empty((n, 2))
     contrast_se, log_likelihood, iterations = np.empty(n), np.empty(n), np.empty(n, np.int64)
     over_genes(
         coefficients_of, n, counts, rows, size, weights, cell, basis, transform, penalty, projector, contrast, label,
-        alpha, tolerance, max_iterations, by_deviance, intercept_only, beta, se, contrast_se, log_likelihood,
-        iterations, last_step,
+        alpha, tolerance, max_iterations, by_deviance, with_likelihood, intercept_only, beta, se, contrast_se,
+        log_likelihood, iterations, last_step,
     )  # fmt: skip
     return beta, se, contrast_se, log_likelihood, iterations, last_step

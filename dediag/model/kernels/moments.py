@@ -113,22 +113,12 @@ def sort(values, n):
     return values
 
 
-@njit(error_model="numpy")
-def trimmed_mean(values, n, trim):
-    """Mean of values[:n] without the floor(n trim) smallest and largest; sorts them."""
-    sort(values, n)
-    cut = int(n * trim)
-    total = 0.0
-    for j in range(cut, n - cut):
-        total += values[j]
-    return total / (n - 2 * cut)
-
-
 @njit(error_model="numpy", inline="always")
 def trimmed_variance(q, members, n, buffer, regime):
     """Scaled trimmed mean of squared deviations from the trimmed mean of q[members[:n]].
 
-    The trimmed share and the factor that makes up for it depend on the number of replicates, `regime`.
+    The trimmed share and the factor that makes up for it depend on the number of replicates, `regime`. One sort serves
+    both means: the squared deviations of sorted values grow toward either end, so the largest are taken from the ends.
     """
     trim, scale = 1.0 / 8.0, 1.51
     if regime <= 3:
@@ -137,10 +127,25 @@ def trimmed_variance(q, members, n, buffer, regime):
         trim, scale = 1.0 / 4.0, 1.86
     for k in range(n):
         buffer[k] = q[members[k]]
-    centre = trimmed_mean(buffer, n, trim)
-    for k in range(n):
-        buffer[k] = (q[members[k]] - centre) ** 2
-    return scale * trimmed_mean(buffer, n, trim)
+    sort(buffer, n)
+    cut = int(n * trim)
+    centre = 0.0
+    for k in range(cut, n - cut):
+        centre += buffer[k]
+    centre /= n - 2 * cut
+    left, right = 0, n - 1
+    total = 0.0
+    for k in range(n - cut):  # from the largest squared deviation down
+        low, high = centre - buffer[left], buffer[right] - centre
+        if low > high:
+            left += 1
+            value = low * low
+        else:
+            right -= 1
+            value = high * high
+        if k >= cut:
+            total += value
+    return scale * total / (n - 2 * cut)
 
 
 @njit(error_model="numpy")

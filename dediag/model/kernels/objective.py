@@ -13,7 +13,9 @@ from collections import namedtuple
 from numba import njit
 
 from dediag.model.kernels.algebra import cholesky, solve_columns
-from dediag.model.kernels.special import derivative_gaps, fill_table, log_one_plus, log_rising, reference_log_gamma
+from dediag.model.kernels.special import derivative_gaps, fill_table, likelihood_term, reference_log_gamma
+
+LARGEST_PRODUCT = 1e200
 
 Gene = namedtuple("Gene", "y mu weight used")  # each (n_samples,); numba knows the untyped kind of tuple only
 Space = namedtuple("Space", "cell basis diagonal shift")  # cell (n_samples,), basis (n_cells, p)
@@ -76,11 +78,18 @@ def log_likelihood(alpha, gene, table):
     y, mu, weight = gene.y, gene.mu, gene.weight
     r = 1.0 / alpha
     fill_table(r, 0, table)
-    total = 0.0
+    total, product = 0.0, 1.0
     for j in range(y.size):
-        term = log_rising(y[j], r, table) - (y[j] + r) * log_one_plus(alpha * mu[j])
-        total += term * weight[j] if weight.size > 0 else term
-    return total
+        term, ratio = likelihood_term(y[j], mu[j], r, table)
+        if weight.size > 0:
+            total += weight[j] * (term - 0.5 * math.log(ratio))
+            continue
+        total += term
+        product *= ratio
+        if product > LARGEST_PRODUCT:
+            total -= 0.5 * math.log(product)
+            product = 1.0
+    return total - 0.5 * math.log(product)
 
 
 @njit(error_model="numpy", inline="always")

@@ -88,6 +88,22 @@ def log_rising(y, r, table):
 
 
 @njit(error_model="numpy")
+def likelihood_term(y, mu, r, table):
+    """log_rising(y, r) - (y + r) log(1 + mu/r) as (term, ratio) with value term - log(ratio)/2.
+
+    Half of a logarithm is left to the caller, who can take it of a product over samples.
+    """
+    if y < DIRECT:
+        return table[0, int(y)] - (y + r) * log_one_plus(mu / r), 1.0
+    total = y + r
+    if r >= ASYMPTOTIC:
+        return total * log_one_plus((y - mu) / (mu + r)) - y + stirling(total) - table[0, SERIES], total / r
+    rest, high = y - DIRECT, r + DIRECT
+    term = total * math.log(total * r / (high * (mu + r))) + table[0, DIRECT] + rest * table[0, SERIES + 1] - rest
+    return term + stirling(total) - table[0, SERIES], total / high
+
+
+@njit(error_model="numpy")
 def derivative_gaps(y, mu, r, table):
     """digamma(y + r) - digamma(r) - log(1 + mu/r), and trigamma(r) - trigamma(y + r); y >= 0 whole, mu > 0, r > 0."""
     if y < DIRECT:
