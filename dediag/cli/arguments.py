@@ -170,7 +170,13 @@ def _amount(command: Parser) -> None:
     add = command.add_argument
     add("--seed", type=_whole(0), default=1, metavar="N", help="the same seed gives the same report (1)")
     add("--draws", type=_whole(1), default=100, metavar="N", help="balanced draws, and as many control draws (100)")
-    add("--permutations", type=_whole(1), default=200, metavar="N", help="label permutations (200)")
+    add(
+        "--permutations",
+        type=_whole(1),
+        default=200,
+        metavar="N",
+        help="label permutations (200); kept for null_calibration, no diagnostic asks for them yet",
+    )
     add("--bootstraps", type=_whole(1), default=100, metavar="N", help="simulated cohorts (100)")
     add("--only", type=_names, metavar="IDS", help="these diagnostics only, comma-separated")
     add("--skip", type=_names, default=(), metavar="IDS", help="all diagnostics but these")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -102,9 +103,8 @@ def build(formula: str, samples: pd.DataFrame, releveled: Mapping[str, str] | No
         column = names[int(np.argmin(np.isfinite(matrix).all(axis=0)))]
         raise InputError(f"design '{formula}': column {column} of the model matrix is not finite; check the covariate")
     check_rank(matrix, names)
-    interactions = frozenset(
-        v for v in variables for term in names if ":" in term and v in _variables_in(term, variables)
-    )
+    crossed = [factor.expr for term in parsed if len(term.factors) > 1 for factor in term.factors]
+    interactions = frozenset(v for expression in crossed for v in _variables_in(expression, variables))
     return Design(formula, matrix, names, frame, factors, interactions, _notices(formula, frame, factors))
 
 
@@ -112,10 +112,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _variables_in(term: str, variables: Sequence[str]) -> set[str]:
-    import re
-
-    return {v for v in variables if re.search(rf"(?<!\w){re.escape(v)}(?!\w)", term)}
+def _variables_in(expression: str, variables: Sequence[str]) -> set[str]:
+    return {v for v in variables if re.search(rf"(?<!\w){re.escape(v)}(?!\w)", expression)}
 
 
 def _frame(

@@ -77,22 +77,46 @@ def fit(
     design: str | Design,
     contrast: Sequence[str] | str | contrasts.Contrast | None = None,
     *,
+    search: Literal["reference", "newton"] = "reference",
+    test: Literal["wald", "lrt"] = "wald",
     reduced: str | Design | None = None,
     size_factors: str | ArrayLike = "ratio",
     weights: ArrayLike | None = None,
+    trend: TrendKind = "parametric",
+    prior_variance: float | None = None,
+    alpha: float = 0.1,
+    lfc_threshold: float = 0.0,
+    alternative: contrasts.Alternative = "greaterAbs",
+    use_t: bool = False,
+    cooks: bool = True,
+    replace_outliers: bool = True,
+    filtering: bool = True,
     progress: Progress = silent,
-    **options: object,
 ) -> NBFit:
     """Fit a negative binomial GLM to every gene and test one contrast.
 
     design: a formula such as "~ batch + group" over the cohort's sample table. contrast: (factor, test[, reference]),
-    or the name of a coefficient; None is the last coefficient. reduced: the formula without the tested terms, for
-    test="lrt". size_factors: a method ("ratio", "poscounts", "TMM", "TMMwsp", "RLE", "upperquartile") or one positive
-    number per sample. weights: (n_genes, n_samples). Other keywords are the fields of `Options`: search="reference"
-    follows DESeq2's own line search, "newton" finds the exact optimum faster; prior_variance takes the dispersion
-    prior as given. Raises InputError for what only the user can mend.
+    or the name of a coefficient; None is the last coefficient. search: "reference" follows DESeq2's own line search,
+    "newton" finds the exact optimum faster. reduced: the formula without the tested terms, for test="lrt".
+    size_factors: a method ("ratio", "poscounts", "TMM", "TMMwsp", "RLE", "upperquartile") or one positive number per
+    sample. weights: (n_genes, n_samples). prior_variance: of the log dispersions about the trend, instead of an
+    estimate. alpha: of the independent filtering. lfc_threshold: log2. use_t: t instead of normal tails. cooks and
+    replace_outliers: whether outlying counts void p-values and are replaced. filtering: whether genes of low mean are
+    left out of the adjustment. Raises InputError for what only the user can mend.
     """
-    chosen = Options(**options)  # type: ignore[arg-type]  # Options refuses unknown names and values
+    chosen = Options(
+        search,
+        test,
+        trend,
+        prior_variance,
+        alpha,
+        lfc_threshold,
+        alternative,
+        use_t,
+        cooks,
+        replace_outliers,
+        filtering,
+    )
     asked = contrasts.references(None if isinstance(contrast, contrasts.Contrast) else contrast, cohort.samples)
     full = design if isinstance(design, Design) else build(design, cohort.samples, asked)
     goal = contrast if isinstance(contrast, contrasts.Contrast) else contrasts.resolve(contrast, full, asked)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dediag.cohort import Cohort
     from dediag.model.coefficients import Data, Space
-    from dediag.model.contrasts import Contrast
+    from dediag.model.contrasts import Alternative, Contrast
     from dediag.model.design import Design
     from dediag.model.trend import Trend
 
@@ -36,7 +36,7 @@ class NBFit:
     test: str
     alpha: float  # of the independent filtering
     lfc_threshold: float
-    alternative: str
+    alternative: Alternative
     normalisation: NDArray[np.float64]  # (1 or n_genes, n_samples) size factors
     weights: NDArray[np.float64]  # (n_genes, n_samples), or (1, 0) for none
     trend: Trend

@@ -21,8 +21,8 @@ CUT = 0.8  # longest piece between knots, in bandwidths
 TRIM = 0.001
 
 
-class TrendError(ArithmeticError):
-    """No trend could be fitted."""
+class TrendError(ValueError, ArithmeticError):
+    """No trend could be fitted to these dispersions."""
 
 
 @dataclass(frozen=True)

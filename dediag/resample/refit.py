@@ -86,7 +86,7 @@ def run(plan: Plan, fit: NBFit, *, size_factors: str | ArrayLike = "ratio", prog
 
 
 def refit(task: Task, main: NBFit, size_factors: str | ArrayLike = "ratio") -> NBFit:
-    """One refit, with the options of the main fit."""
+    """One refit by the newton search: design, contrast, threshold, weights, alpha of the main fit, else defaults."""
     return fit_cohort(
         task.cohort,
         main.design.take(task.rows),

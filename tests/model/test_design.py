@@ -80,6 +80,13 @@ def test_interactions() -> None:
     assert by_name.factor is None
 
 
+def test_a_colon_in_a_level_is_no_interaction() -> None:
+    table = TABLE.assign(group=["dose:high"] * 4 + ["dose:none"] * 4)
+    design, contrast = made("~ group", ("group", "dose:high", "dose:none"), table)
+    assert design.interactions == frozenset()
+    assert contrast.vector.tolist() == [0.0, 1.0]
+
+
 def test_without_intercept() -> None:
     _, contrast = made("~ 0 + group")
     assert sorted(contrast.vector.tolist()) == [-1.0, 1.0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 from numba import config
@@ -16,8 +17,17 @@ from numba import config
 def _cache_folder() -> Path:
     sources = sorted(Path(__file__).parent.glob("*.py"))
     key = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    parent = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(parent) / "dediag" / f"kernels-{key}"
+    wanted = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    for parent in (wanted, "~/.cache", tempfile.gettempdir()):  # a home may be missing or read-only, as in containers
+        try:
+            folder = Path(parent).expanduser() / "dediag" / f"kernels-{key}" if parent else None
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):
+            continue
+        if folder and os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="dediag-"))
 
 
 CACHE_FOLDER = _cache_folder()
