@@ -191,11 +191,16 @@ class Study:
         return estimate(self.fit, np.array([expressed, *bins]), RATIO_GENES, self.rng("heteroskedasticity ratio"))
 
     @cached_property
-    def error_model(self) -> ErrorModel:
-        """Error rate of each gene's test as a function of the dispersion ratio, shift of the normalisation included."""
+    def normalisation_shifts(self) -> Array | None:
+        """Log2 shift of all fold changes at each of SHIFT_KNOTS; None where normalisation cannot shift them."""
         from dediag.resample.dispersion_ratio import shift_at
 
-        shifts = shift_at(self.fit, self.size_factors, SHIFT_KNOTS, self.rng("heteroskedasticity shift"))
+        return shift_at(self.fit, self.size_factors, SHIFT_KNOTS, self.rng("heteroskedasticity shift"))
+
+    @cached_property
+    def error_model(self) -> ErrorModel:
+        """Error rate of each gene's test as a function of the dispersion ratio, shift of the normalisation included."""
+        shifts = self.normalisation_shifts
         n1, n2 = self.n_test, self.n_reference
         common = (n1 * self.mean_test + n2 * self.mean_reference) / (n1 + n2)
         # the variance of a log count averages 1/mean over samples, hence harmonic means of the size factors

@@ -60,7 +60,7 @@ def _imbalance(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
     finding = known["imbalance"]
     observed, predicted = _value(finding, "lfc_bias_median"), _value(finding, "lfc_bias_predicted")
     full, balanced = _value(finding, "up_fraction_full"), _value(finding, "up_fraction_balanced")
-    said = []
+    said = [] if finding.status is Status.PASS else [finding.headline]  # an alarm may be about the error rate alone
     if observed is not None and predicted is not None:
         said.append(
             f"Refits of balanced draws move the median log2 fold change by {observed:+.3f}, where the sizes alone"

@@ -8,7 +8,8 @@ must agree to 1e-4 log2 and standard errors to 1 %. This is a self-check of our 
 Genes that cannot be compared so are counted apart: floor genes (a fitted mean below 0.5, where our engine, like the
 published method, stops the mean from falling), separated genes (a group without counts: no finite maximum), genes on
 which either search did not converge, and those of a flat likelihood on which the published stopping rule (deviance
-within 1e-8) leaves our fit further than the limit from a maximum on which both programs agree.
+within 1e-8) leaves our fit further than the limit from a maximum on which both programs agree. Where more than half of
+the sample fell out, the check warns that it rests on too few.
 
 Beside it stand three other fits of the same genes, which answer another question each: alpha by maximum likelihood,
 gene by gene, without sharing between genes; quasi-Poisson, whose variance is proportional to the mean; and alpha left
@@ -55,11 +56,11 @@ STRATA = 10  # of base mean
 LFC_LIMIT = 1e-4  # log2
 OPTIMUM_STEP = 1e-11  # natural log, last step of a search that goes on to the maximum
 SE_LIMIT = 1.01  # ratio, either way
+FEWEST_COMPARED = 0.5  # of the sampled genes: agreement on a minority says nothing about the rest of the fit
 FLOOR = 0.5  # fitted mean that the engine does not go below
 LOW_COUNT = 10.0  # base mean
 DISCORDANT_Z = 0.5  # difference of Wald statistics that a reason is sought for ...
 DISCORDANT_SHARE = 0.1  # ... if it is also this share of ours
-NORMAL_95 = 1.96
 EPSILON = 1e-12  # agreement to the last digit has no logarithm
 SHRUNKEN = 1.2  # ratio of dispersions that counts as shrinkage: it moves standard errors by up to a tenth
 
@@ -212,6 +213,11 @@ def judge(result: GlmAgreement) -> Verdict:
             "genes.",
             calls_at_risk=int((bad & result.significant).sum()),
         )
+    if n < FEWEST_COMPARED * len(result.state):
+        fallen = [s for s in result.state if s != "compared"]
+        why = ", ".join(f"{s} {fallen.count(s)}" for s in sorted(set(fallen)))
+        headline = f"{len(fallen)} of {len(result.state)} sampled genes could not be compared with statsmodels ({why})."
+        return Verdict(Status.WARN, headline, "Leave out genes with few counts, or compare all genes.", 0)
     return Verdict(
         Status.PASS,
         f"On {n} genes statsmodels gives the same fit: fold changes within {np.nanmax(result.lfc_difference):.1g} "
@@ -244,7 +250,7 @@ def tables(result: GlmAgreement) -> list[Table]:
         "alpha = 1 (mistake)": result.default,
     }
     ours = FitColumn(result.lfc, result.se, result.compared, result.dispersion)
-    compared = [_against(other, ours) for other in fits.values()]
+    compared = [other.beside(ours) for other in fits.values()]
     return [
         Table(
             "summary",
@@ -318,18 +324,6 @@ def _draw_alpha(result: GlmAgreement) -> Figure:
     )
     alt = f"With alpha = 1 the median standard error is {typical:.1f} times ours."
     return Figure("alpha", drawing.to_svg(figure), caption, alt)
-
-
-def _against(other: FitColumn, ours: FitColumn) -> dict[str, float | None]:
-    """A fit beside ours, over the genes that have both."""
-    both = other.converged & ours.converged & np.isfinite(other.z)
-    return {
-        "genes": int(both.sum()),
-        "median_se_ratio": float(np.median((other.se / ours.se)[both])) if both.any() else None,
-        "spearman_z": spearman(other.z[both], ours.z[both]),
-        "beyond_1.96": int((np.abs(other.z[both]) > NORMAL_95).sum()),
-        "ours_beyond_1.96": int((np.abs(ours.z[both]) > NORMAL_95).sum()),
-    }
 
 
 def _label(ax: Axes, title: str, x: str, y: str) -> None:

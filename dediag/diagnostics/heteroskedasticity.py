@@ -47,9 +47,7 @@ import numpy as np
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.group_test import Remedy, remedies
-from dediag.resample.dispersion_ratio import estimate, shift_at
-from dediag.stats.error_model import ErrorModel, Estimate
-from dediag.study import EXPRESSED
+from dediag.study import EXPRESSED, RATIO_EDGES, RATIO_GENES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,14 +55,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from dediag.stats.error_model import Estimate
     from dediag.study import Study
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-BIN_EDGES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)  # base mean
-FEWEST_GENES = 30  # in a set of genes whose ratio is given
-KNOTS = np.linspace(-4.0, 4.0, 9)  # log2 ratios at which the shift is simulated
 # Limits: of 271 healthy cohorts of 500 genes none passed one, of 88 with dispersion ratio 4 all did (4 v 20 to 20 v 5).
 WARN_SIZE = 0.06  # surely more than this share of genes without effect is called at p < .05
 FAIL_SIZE = 0.10  # twice the nominal rate
@@ -114,30 +110,26 @@ def compute(study: Study) -> Heteroskedasticity:
     if study.in_interaction:
         raise NotAssessable("the contrast factor is part of an interaction, so there are no two groups to compare")
     fit = study.fit
-    try:
-        test, reference = study.group_dispersion_test, study.group_dispersion_reference
-    except ValueError as reason:
-        raise NotAssessable(str(reason)) from reason
-    except ArithmeticError as reason:
-        raise NotAssessable(f"one group has no dispersion of its own: {reason}") from reason
     expressed = np.minimum(study.mean_test, study.mean_reference) >= EXPRESSED
-    if expressed.sum() < FEWEST_GENES:
-        raise NotAssessable(f"fewer than {FEWEST_GENES} genes have a mean count of {EXPRESSED:g} in both groups")
-    inside = [(fit.base_mean >= low) & (fit.base_mean < high) for low, high in pairwise(BIN_EDGES)]
-    found = estimate(fit, np.array([expressed, *inside]), FEWEST_GENES, study.rng("heteroskedasticity ratio"))
+    if expressed.sum() < RATIO_GENES:
+        raise NotAssessable(f"fewer than {RATIO_GENES} genes have a mean count of {EXPRESSED:g} in both groups")
+    try:
+        test, reference, found = study.group_dispersion_test, study.group_dispersion_reference, study.dispersion_ratio
+    except (ValueError, ArithmeticError) as reason:
+        raise NotAssessable(f"one group has no dispersion of its own: {reason}") from reason
+    inside = [(fit.base_mean >= low) & (fit.base_mean < high) for low, high in pairwise(RATIO_EDGES)]
     ratio, *ratios = found.estimates()
-    shifts = shift_at(fit, study.size_factors, KNOTS, study.rng("heteroskedasticity shift"))
-    model = _error_model(study, np.zeros(len(KNOTS)) if shifts is None else shifts)
+    model = study.error_model
     tested = np.isfinite(fit.pvalue) & np.isfinite(model.dispersion) & (fit.base_mean > 0)
     overall = model.take(tested)
-    shift = None if shifts is None else overall.shift_estimate(ratio)
+    shift = None if study.normalisation_shifts is None else overall.shift_estimate(ratio)
     moved = 0.0 if shift is None else shift.value
     bins = [
         ExpressionBin(
             low, high, int((mask & tested).sum()), _median(test.map[mask]), _median(reference.map[mask]), own,
             model.take(mask & tested).mean_size(own, moved),
         )
-        for (low, high), mask, own in zip(pairwise(BIN_EDGES), inside, ratios, strict=True)
+        for (low, high), mask, own in zip(pairwise(RATIO_EDGES), inside, ratios, strict=True)
     ]  # fmt: skip
     shown = np.geomspace(1.0, max(float(np.nanmax(fit.base_mean)), 10.0), 60)
     map_ratios = np.linspace(-3.0, 3.0, 13)
@@ -161,17 +153,6 @@ def compute(study: Study) -> Heteroskedasticity:
         map_ratios=map_ratios,
         map_sizes=np.array([[_median(model.take(m & tested).sizes(r)) for m in inside] for r in map_ratios]),
     )
-
-
-def _error_model(study: Study, shifts: Array) -> ErrorModel:
-    """The error model of all genes: the mean without effect, at the typical depth of each group."""
-    n1, n2 = study.n_test, study.n_reference
-    common = (n1 * study.mean_test + n2 * study.mean_reference) / (n1 + n2)
-    # the variance of a log count averages 1/mean over samples, hence harmonic means of the size factors
-    depth = [
-        float(1.0 / np.mean(1.0 / study.fit.size_factors[g])) for g in (study.test_samples, study.reference_samples)
-    ]
-    return ErrorModel(common * depth[0], common * depth[1], study.fit.dispersion, n1, n2, KNOTS, shifts)
 
 
 def _median(values: Array) -> float:
@@ -300,7 +281,7 @@ def _draw_sizes(result: Heteroskedasticity) -> Figure:
     drawing.legend(left)
     known = np.flatnonzero(np.isfinite(result.map_sizes).all(axis=0))[::-2][::-1]  # what grey can tell
     for style, k in zip(drawing.SERIES, known, strict=False):
-        label = _range(BIN_EDGES[k], BIN_EDGES[k + 1])
+        label = _range(RATIO_EDGES[k], RATIO_EDGES[k + 1])
         drawing.curve(right, 2.0**result.map_ratios, result.map_sizes[:, k], style, label=label)
     drawing.reference_line(right, 2.0**result.ratio.value, axis="x", role="observed")
     drawing.band(right, 2.0**result.ratio.low, 2.0**result.ratio.high, axis="x")

@@ -14,10 +14,11 @@ samples as give the same precision, so that what fewer samples do is told apart 
 
 What unequal size can do is turn unequal dispersion into a wrong error rate: if the smaller group is the more
 dispersed, one shared dispersion per gene makes its standard errors too small. `size_full` and `size_balanced` are the
-shares of genes without effect with p < .05, predicted from each group's own dispersions for the full study and for a
-balanced draw; the finding fails when balance would bring the first visibly closer to .05.
+shares of genes without effect with p < .05 in the full study and in a balanced draw, predicted by one median ratio of
+the groups' dispersions applied to the pooled ones; the finding fails if balance brings the first visibly closer to .05.
 
-How to read it: points on the diagonal mean that balance changes nothing but noise. Fewer significant genes in balanced
+How to read it: each point is a gene's change from the full fit to the mean of the draws, against its base mean; points
+around the zero line mean that balance changes nothing but noise. Fewer significant genes in balanced
 draws than in the full fit mean loss of power; compare them with the control draws before blaming balance.
 
 What it does not show: draws share the samples of the smaller group, so they repeat its accidents; agreement among
@@ -65,6 +66,7 @@ SHIFT_SAID = 0.01  # log2: a predicted shift from here on is called one
 SIZE_WARN = 0.07  # more than this share of genes without effect is called at p < .05 ...
 SIZE_FAIL = 0.10  # ... or twice the nominal rate
 SIZE_GAIN = 0.03  # by how much balance must bring the size down for imbalance to be the cause
+UNRATED = " The error rate was not assessed: too few samples or genes for dispersions of each group."
 ROLES = ("test", "reference")  # looks of the balanced and of the control draws
 
 
@@ -133,7 +135,7 @@ def compute(study: Study) -> Imbalance:
         full_lfc=fit.lfc[shown],
         balanced=balanced,
         control=arms.get("control"),
-        slope=None if balanced is None else float(np.polyfit(fit.lfc[shown], balanced.mean_lfc, 1)[0]),
+        slope=None if balanced is None else balanced.slope(fit.lfc[shown]),
         sizes=sizes,
     )
 
@@ -143,7 +145,9 @@ def _sizes(study: Study, draw_size: int | None) -> Sizes | None:
     fit = study.fit
     try:
         ratio = study.dispersion_ratio.estimates()[0]
-    except (ValueError, ArithmeticError):
+    except ArithmeticError as reason:  # no trend: no more than Poisson variance
+        raise NotAssessable(f"one group has no dispersion of its own: {reason}") from reason
+    except ValueError:  # fewer than 3 residual degrees of freedom
         return None
     tested = np.isfinite(fit.pvalue) & np.isfinite(fit.dispersion) & (fit.base_mean > 0)
     model = study.error_model.take(tested)
@@ -163,10 +167,11 @@ def _sizes(study: Study, draw_size: int | None) -> Sizes | None:
 
 def judge(result: Imbalance) -> Verdict:
     """Fail where balance would visibly mend the error rate, or moves fold changes by more than the sizes predict."""
-    sizes, arm = f"{result.n_test} v {result.n_reference}", result.balanced
+    sizes, arm, rate = f"{result.n_test} v {result.n_reference}", result.balanced, result.sizes
+    unrated = UNRATED if rate is None else ""
     if arm is None:
         headline = f"The groups are equally large ({sizes}), so there is nothing to balance."
-        return Verdict(Status.PASS, headline, "Nothing to do.", 0)
+        return Verdict(Status.PASS, headline, f"Nothing to do.{unrated}", 0)
     low, high = arm.shift.interval()
     moved = (
         f"{arm.draws} balanced draws move the median fold change by {arm.shift.observed:+.3f} log2, predicted "
@@ -174,8 +179,8 @@ def judge(result: Imbalance) -> Verdict:
     )
     if low > SHIFT_LIMIT or high < -SHIFT_LIMIT:
         headline = f"Unequal group size ({sizes}) goes with a shift that it does not explain: {moved}."
-        return Verdict(Status.FAIL, headline, "Look for samples of the larger group that differ from the rest.")
-    rate = result.sizes
+        advice = f"Look for samples of the larger group that differ from the rest.{unrated}"
+        return Verdict(Status.FAIL, headline, advice)
     if rate is not None and rate.balanced is not None:
         wrong = rate.full.low >= SIZE_WARN and rate.full.value - rate.balanced >= SIZE_GAIN
         if wrong:
@@ -185,6 +190,10 @@ def judge(result: Imbalance) -> Verdict:
                 "mends the error rate too, but wastes what they know."
             )
             return Verdict(status, _wrong_size(result, rate), advice, rate.n_lost)
+    if not np.isfinite((low, high)).all():
+        headline = f"Whether unequal group size ({sizes}) biases the fold changes is not settled by so few draws."
+        reason = f"{arm.draws} balanced draws give the shift no finite interval"
+        return Verdict(Status.NOT_ASSESSABLE, headline, f"Ask for more draws.{unrated}", reason=reason)
     if max(-low, high) > SHIFT_LIMIT:
         headline = f"Unequal group size ({sizes}) shows no bias, but too few samples exclude one: {moved}"
     elif abs(arm.shift.predicted) >= SHIFT_SAID:
@@ -193,7 +202,8 @@ def judge(result: Imbalance) -> Verdict:
         headline = f"Unequal group size ({sizes}) does not bias the fold changes: {moved}"
     if rate is not None and rate.balanced is not None:
         headline += f"; predicted error rate at p < .05: {rate.full.value:.1%}, balanced {rate.balanced:.1%}"
-    return Verdict(Status.PASS, f"{headline}.", "Keep all samples; discarding some only loses power.", 0)
+    advice = f"Keep all samples; discarding some only loses power.{unrated}"
+    return Verdict(Status.PASS, f"{headline}.", advice, 0)
 
 
 def _wrong_size(result: Imbalance, rate: Sizes) -> str:

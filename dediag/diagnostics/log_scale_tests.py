@@ -164,6 +164,8 @@ def _dispersions(study: Study) -> tuple[Array, bool]:
     phi = np.repeat(study.fit.dispersion[:, None], study.cohort.n_samples, axis=1)
     try:
         groups = study.group_dispersion_test.map, study.group_dispersion_reference.map
+    except ArithmeticError as reason:  # no trend: no more than Poisson variance
+        raise NotAssessable(f"one group has no dispersion of its own: {reason}") from reason
     except ValueError:  # fewer than 3 residual degrees of freedom
         return phi, False
     for mask, own in zip((study.test_samples, study.reference_samples), groups, strict=True):

@@ -30,8 +30,7 @@ What it does not show: whether a gene below the floor is expressed; whether leak
 genomic DNA. Two clear classes are not guaranteed to be silent and expressed genes.
 
 References:
-- Hart, Komori, LaMere, Podshivalova, Salomon (2013) Finding the active genes in deep RNA-seq gene expression studies.
-  BMC Genomics 14:778
+- Hart et al. (2013) Finding the active genes in deep RNA-seq gene expression studies. BMC Genomics 14:778
 - Hebenstreit et al. (2011) RNA sequencing reveals two major classes of gene expression levels in metazoan cells. Mol
   Syst Biol 7:497
 - Law, Chen, Shi, Smyth (2014) voom: precision weights unlock linear model analysis tools for RNA-seq read counts.
@@ -135,6 +134,8 @@ def _group(study: Study, samples: SampleFloors, mine: Mask, *, is_test: bool) ->
     level = str(study.fit.contrast.test if is_test else study.fit.contrast.reference)
     try:
         own = study.group_dispersion_test.curve if is_test else study.group_dispersion_reference.curve
+    except ArithmeticError as reason:  # no trend: no more than Poisson variance
+        raise NotAssessable(f"one group has no dispersion of its own: {reason}") from reason
     except ValueError:  # fewer than 3 residual degrees of freedom
         own = None
     return sample_floors.group_floors(level, samples, mine, own, SEEN_SHARE, study.rng(f"noise floor {level}"))

@@ -78,7 +78,7 @@ def group_test(
 def recentred_test(fit: NBFit, shift_log2: float, *, filtering: bool = True) -> GroupTest:
     """The fit's own Wald test with the shift taken off every fold change."""
     lfc = fit.lfc - shift_log2
-    _, pvalue = wald(lfc, fit.lfc_se, fit.lfc_threshold, fit.alternative)  # type: ignore[arg-type]  # one of the four
+    _, pvalue = wald(lfc, fit.lfc_se, fit.lfc_threshold, fit.alternative)
     return _adjusted(fit, lfc, fit.lfc_se, np.full(len(lfc), np.inf), pvalue, filtering=filtering)
 
 

@@ -42,6 +42,11 @@ class Drawn:
         calls = int(self.n_up.sum() + self.n_down.sum())
         return float(self.n_up.sum() / calls) if calls else None
 
+    def slope(self, full_lfc: Array) -> float | None:
+        """Slope of the draws' mean fold change on the full fit's (n_genes,), over the genes that some draw saw."""
+        seen = np.isfinite(self.mean_lfc) & np.isfinite(full_lfc)
+        return float(np.polyfit(full_lfc[seen], self.mean_lfc[seen], 1)[0]) if seen.sum() > 1 else None
+
 
 def against_full(
     fit: NBFit,

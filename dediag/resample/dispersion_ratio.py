@@ -179,7 +179,7 @@ def _left_out_variance(part: NBFit, sets: Mask, rng: np.random.Generator) -> tup
         parts = jackknife.blocks(samples, MOST_BLOCKS, rng)
         try:
             found = [_medians(_log_ratio(_part(part, genes, np.setdiff1d(everything, out))), sets) for out in parts]
-        except ValueError:  # no longer estimable, or too few degrees of freedom
+        except (ValueError, ArithmeticError):  # no longer estimable, too few degrees of freedom, no trend
             return None
         variances.append(jackknife.variance(np.array(found)))
         df.append(np.full(len(sets), len(parts) - 1.0))

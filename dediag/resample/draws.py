@@ -53,11 +53,12 @@ def control_sizes(n_test: int, n_reference: int, draw_size: int, variance_ratio:
 def control(
     fit: NBFit, n_draws: int, draw_size: int | None, variance_ratio: float, rng: np.random.Generator
 ) -> Subsets | None:
-    """Draws at the original ratio as precise as the balanced ones; None below 3 a group or where none is balanced."""
+    """Draws at the original ratio as precise as the balanced ones; None below 3 a group or if they take all samples."""
     test, reference = _groups(fit)
     size = draw_size or min(test.size, reference.size)
     sizes = control_sizes(test.size, reference.size, size, variance_ratio)
-    if size == test.size == reference.size or min(sizes) < SMALLEST_CONTROL:
+    everything = sizes[0] >= test.size and sizes[1] >= reference.size  # at 10 v 9, or where none is balanced
+    if everything or size == test.size == reference.size or min(sizes) < SMALLEST_CONTROL:
         return None
     return _draw(fit, (min(sizes[0], test.size), min(sizes[1], reference.size)), n_draws, rng)
 

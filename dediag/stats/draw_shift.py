@@ -89,7 +89,7 @@ def draw_shift(
     nothing is normalised. The variance of the difference is the sum of that of the normalisation by random groups, a
     delete-one-sample jackknife of the rest over the draws that leave a sample out, less what the finite number of
     draws adds to it (as Wager, Hastie and Efron 2014 correct the jackknife after bootstrap), and the draws' own
-    sampling error.
+    sampling error. Where one of them would rest on fewer than two values, the standard error is infinite.
     """
     means = [group.drawn_mean() for group in groups]  # (n_draws, n_genes) each
     first_order = sum(group.sign * mean for group, mean in zip(groups, means, strict=True)) / LN_2
@@ -109,7 +109,8 @@ def draw_shift(
             rest = groups[other].predicted(groups[other].n)
             values = _left_out(full_lfc, held, group, means[this], rest)
             noise = _sampling(per_draw, undrawn) * group.n * group.size / (group.n - group.size)
-            parts.append((max((group.n - 1) ** 2 / group.n * float(values.var(ddof=1)) - noise, 0.0), group.n - 1.0))
+            jackknife = (group.n - 1) ** 2 / group.n * float(values.var(ddof=1)) if values.size > 1 else math.inf
+            parts.append((max(jackknife - noise, 0.0) if jackknife < math.inf else math.inf, group.n - 1.0))
     variance += sum(part for part, _ in parts)
     # Satterthwaite's degrees of freedom for a sum of variance estimates
     spread = sum(part**2 / df for part, df in parts)
@@ -120,14 +121,16 @@ def draw_shift(
         float(np.median(excess - predicted)) + drift,
         drift,
         math.sqrt(variance),
-        max(variance**2 / spread, 1.0) if spread > 0.0 else math.inf,
+        max(variance**2 / spread, 1.0) if 0.0 < spread < math.inf else math.inf,
         per_draw + renormalised,
     )
 
 
 def _sampling(per_draw: Array, undrawn: float) -> float:
-    """Variance of the mean over draws that comes from their finite number."""
-    return float(per_draw.var(ddof=1)) / len(per_draw) * max(undrawn, 0.0) if len(per_draw) > 1 else 0.0
+    """Variance of the mean over draws that comes from their finite number; infinite if one of several was made."""
+    if undrawn <= 0.0:
+        return 0.0
+    return float(per_draw.var(ddof=1)) / len(per_draw) * undrawn if len(per_draw) > 1 else math.inf
 
 
 def _left_out(full_lfc: Array, held: Array, group: Group, means: Array, predicted_rest: Array) -> Array:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dediag.stats.agreement import spearman
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-10  # relative change of the deviance at which a GLM stops
 STEPS = 200
+NORMAL_95 = 1.96
 START_ALPHA = 1e-3  # smallest start for alpha: the likelihood is flat near zero
 BREAKDOWNS = (np.linalg.LinAlgError, ValueError, FloatingPointError, ZeroDivisionError)  # what separation can lead to
 
@@ -73,6 +76,17 @@ class FitColumn:
     def z(self) -> Array:
         """Wald statistics."""
         return np.asarray(self.lfc / self.se)
+
+    def beside(self, ours: FitColumn) -> dict[str, float | None]:
+        """This fit beside ours, over the genes that have both."""
+        both = self.converged & ours.converged & np.isfinite(self.z)
+        return {
+            "genes": int(both.sum()),
+            "median_se_ratio": float(np.median((self.se / ours.se)[both])) if both.any() else None,
+            "spearman_z": spearman(self.z[both], ours.z[both]),
+            "beyond_1.96": int((np.abs(self.z[both]) > NORMAL_95).sum()),
+            "ours_beyond_1.96": int((np.abs(ours.z[both]) > NORMAL_95).sum()),
+        }
 
 
 def peer_fits(response: Array, design: Array, offset: Array, contrast: Array, alpha: float) -> PeerFits:

@@ -96,3 +96,10 @@ def test_weights_are_not_assessable():
     weighted = fit(cohort, "~ group", ("group", "case", "control"), weights=np.full(cohort.counts.shape, 0.5))
     with pytest.raises(NotAssessable, match="weights"):
         glm_agreement.compute(Study(cohort, weighted))
+
+
+def test_agreement_on_a_minority_of_the_genes_warns_and_says_why(agreed):
+    state = tuple("compared" if i < len(agreed.state) // 2 - 1 else "floor" for i in range(len(agreed.state)))
+    verdict = glm_agreement.judge(replace(agreed, state=state))
+    assert verdict.status is Status.WARN
+    assert f"(floor {state.count('floor')})" in verdict.headline

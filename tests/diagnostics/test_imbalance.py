@@ -192,3 +192,31 @@ def test_false_alarms_are_rare_and_intervals_cover():
     mean = np.mean([s.difference for s in shifts])
     assert np.mean([low <= mean <= high for low, high in (s.interval() for s in shifts)]) > 0.75
     assert np.mean([s.se for s in shifts]) < 0.012
+
+
+def test_a_group_of_identical_copies_is_not_assessable():
+    cohort, _ = simulate(n_genes=200, n_test=9, n_reference=6, seed=1)
+    counts = cohort.counts.copy()
+    counts[:, 9:] = counts[:, 9:10]  # six copies of one sample: no more than Poisson variance
+    with pytest.raises(NotAssessable, match="no dispersion of its own: no gene's dispersion"):
+        compute(open_study(cohort.with_counts(counts), "~ group", CONTRAST, settings=AuditSettings(draws=3)))
+
+
+def test_one_draw_settles_nothing():
+    result = compute(study(8, 9, draws=1, n_genes=200))
+    verdict = judge(result)
+    assert verdict.status is Status.NOT_ASSESSABLE
+    assert "not settled by so few draws" in verdict.headline
+    unknown = replace(result.balanced.shift, se=np.nan)
+    assert judge(replace(result, balanced=replace(result.balanced, shift=unknown))).status is Status.NOT_ASSESSABLE
+
+
+def test_an_error_rate_that_was_not_assessed_is_said_to_be_so(healthy):
+    assert "error rate" not in judge(healthy).advice
+    assert "error rate was not assessed" in judge(replace(healthy, sizes=None)).advice
+
+
+def test_genes_that_no_draw_saw_do_not_spoil_the_slope(healthy):
+    mean = healthy.balanced.mean_lfc.copy()
+    mean[0] = np.nan
+    assert replace(healthy.balanced, mean_lfc=mean).slope(healthy.full_lfc) == pytest.approx(healthy.slope, abs=0.01)

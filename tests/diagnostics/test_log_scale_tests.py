@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dediag.contract import NotAssessable
 from dediag.diagnostics import log_scale_tests
 from dediag.finding import Status
 from dediag.model.fit import fit
@@ -114,3 +115,12 @@ def test_covariates_and_absent_groups():
     assert np.isnan(result.gap.seen[:2]).all()
     assert len(log_scale_tests.tables(result)) == 5
     assert np.isfinite(result.gap.left_over)
+
+
+def test_a_group_of_identical_copies_is_not_assessable():
+    cohort, _ = simulate(n_genes=200, n_test=6, n_reference=6, seed=1)
+    counts = cohort.counts.copy()
+    counts[:, 6:] = counts[:, 6:7]  # six copies of one sample: no more than Poisson variance
+    copies = cohort.with_counts(counts)
+    with pytest.raises(NotAssessable, match="no dispersion of its own: no gene's dispersion"):
+        log_scale_tests.compute(Study(copies, fit(copies, "~ group", ("group", "case", "control")), 1))

@@ -117,3 +117,12 @@ def test_interaction_is_not_assessable():
     cohort = replace(cohort, samples=frame)
     with pytest.raises(NotAssessable, match="interaction"):
         noise_floor.compute(Study(cohort, fit(cohort, "~ batch * group", ("group", "case", "control"))))
+
+
+def test_a_group_of_identical_copies_is_not_assessable():
+    cohort, _ = simulate(n_genes=200, n_test=6, n_reference=6, seed=1)
+    counts = cohort.counts.copy()
+    counts[:, 6:] = counts[:, 6:7]  # six copies of one sample: no more than Poisson variance
+    copies = cohort.with_counts(counts)
+    with pytest.raises(NotAssessable, match="no dispersion of its own: no gene's dispersion"):
+        noise_floor.compute(Study(copies, fit(copies, "~ group", ("group", "case", "control")), 1))

@@ -107,6 +107,11 @@ def test_control_draws_need_three_samples_a_group():
     assert {(sum(r < 10 for r in rows), sum(r >= 10 for r in rows)) for rows in found.rows} == {(7, 20)}
 
 
+def test_control_draws_are_never_the_whole_study():
+    assert draws.control_sizes(10, 9, 9) == (10, 9)
+    assert draws.control(fitted(table(group=["a"] * 10 + ["b"] * 9)), 10, None, 1.0, rng()) is None
+
+
 def test_the_same_generator_gives_the_same_draws():
     fit = fitted(table(group=["a"] * 4 + ["b"] * 20))
     assert draws.balanced(fit, 25, None, rng()) == draws.balanced(fit, 25, None, rng())

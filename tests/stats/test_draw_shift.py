@@ -78,6 +78,13 @@ def test_when_every_draw_is_made_there_is_no_error_of_drawing():
     assert found.observed == pytest.approx(found.predicted, abs=0.02)
 
 
+@pytest.mark.parametrize("sizes", [(8, 9), (8, 20)])
+def test_one_draw_has_an_infinite_standard_error(sizes):
+    found = shift(*data(100, sizes, 8, 1, 5), parts=[0.1, 0.2, 0.15])
+    assert found.se == np.inf
+    assert found.interval() == (-np.inf, np.inf)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "size"), [((4, 12), 4), ((3, 30), 3), ((8, 8), 5)])
 def test_the_interval_covers(sizes, size):
