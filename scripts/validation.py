@@ -126,24 +126,26 @@ def as_markdown(results: dict[str, dict[str, object]], options: argparse.Namespa
         f"| `{i}` | {shown(r['warn'])} | {shown(r['fail'])} | {r['fault'] or 'none'} | {shown(r['detected'])} |"
         for i, r in results.items()
     ]
-    return "\n".join(
-        [
-            "# Validation",
-            "",
-            "Written by `scripts/validation.py`; not edited by hand.",
-            f"{options.healthy} healthy cohorts and {options.faulty} for each fault, {options.genes} genes, sizes {designs}, "
-            f"{DRAWS} draws and bootstraps. In parentheses: exact 95 % bounds. Cohorts that a diagnostic could not assess are left out.",
-            "",
-            "| diagnostic | warn, healthy | fail, healthy | its fault | warn or fail under it |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-            f"Any alarm in a healthy cohort's audit: {any_alarm} of {options.healthy} ({100 * low:.1f} to {100 * high:.1f} %).",
-            "",
-            "The design asks at most 1 % warn and 0.2 % fail per diagnostic; bounds as wide as these cannot show that yet.",
-            "",
-        ]
-    )
+    alarms = f"{any_alarm} of {options.healthy} ({100 * low:.1f} to {100 * high:.1f} %)"
+    lines = [
+        "# Validation",
+        "",
+        "Written by `scripts/validation.py`; not edited by hand.",
+        f"{options.healthy} healthy cohorts and {options.faulty} for each fault;",
+        f"{options.genes} genes, sizes {designs},",
+        f"{DRAWS} draws and bootstraps. In parentheses: exact 95 % bounds.",
+        "Cohorts that a diagnostic could not assess are left out.",
+        "",
+        "| diagnostic | warn, healthy | fail, healthy | its fault | warn or fail under it |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        f"Any alarm in a healthy cohort's audit: {alarms}.",
+        "",
+        "The design asks at most 1 % warn and 0.2 % fail per diagnostic; so few cohorts cannot show that yet.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,9 @@ def _concluded(args: argparse.Namespace, report: Report) -> int:
 
     found = sorted((f for f in report.findings if f.status.severity > 0), key=lambda f: -f.status.severity)
     if not args.quiet:
-        _say("\n".join([f"overall: {report.status}", *(f"{f.status} {f.id}: {f.headline}" for f in found)]))
+        assessed = any(f.status.severity >= 0 for f in report.findings)
+        overall = f"overall: {report.status}" if assessed else "overall: nothing was assessed"
+        _say("\n".join([overall, *(f"{f.status} {f.id}: {f.headline}" for f in found)]))
     print(args.output / "report.html")
     if report.status is Status.ERROR:
         return DEFECT

@@ -210,8 +210,8 @@ def judge(result: SignAsymmetry) -> Verdict:
     return Verdict(
         Status.WARN,
         f"{sentence}: more lopsided than the design explains.",
-        "Look at which expression the lean sits (table), and at normalization, noise_floor, heteroskedasticity and "
-        "influence, before calling it biology.",
+        "Look at which expression the lean sits (table), and at noise_floor and heteroskedasticity, before calling it "
+        "biology.",
     )
 
 

@@ -97,10 +97,10 @@ def fit(
 
     design: a formula such as "~ batch + group" over the cohort's sample table. contrast: (factor, test[, reference]),
     or the name of a coefficient; None is the last coefficient. search: "reference" follows DESeq2's own line search,
-    "newton" climbs the same likelihood by Newton's method, faster. reduced: the formula without the tested terms, for test="lrt".
-    size_factors: a method ("ratio", "poscounts", "TMM", "TMMwsp", "RLE", "upperquartile") or one positive number per
-    sample. weights: (n_genes, n_samples). prior_variance: of the log dispersions about the trend, instead of an
-    estimate. alpha: of the independent filtering. lfc_threshold: log2. use_t: t instead of normal tails. cooks and
+    "newton" climbs the same likelihood by Newton's method, faster. reduced: the formula without the tested terms, for
+    test="lrt". size_factors: a method ("ratio", "poscounts", "TMM", "TMMwsp", "RLE", "upperquartile") or one positive
+    number per sample. weights: (n_genes, n_samples). prior_variance: of the log dispersions about the trend, instead of
+    an estimate. alpha: of the independent filtering. lfc_threshold: log2. use_t: t instead of normal tails. cooks and
     replace_outliers: whether outlying counts void p-values and are replaced. filtering: whether genes of low mean are
     left out of the adjustment. Raises InputError for what only the user can mend.
     """
