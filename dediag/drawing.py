@@ -185,7 +185,7 @@ def histogram(
     else:
         look = {"histtype": "stepfilled", "color": style.color, "alpha": 0.55, "linewidth": 0}
     edges = bins if isinstance(bins, int) else np.asarray(bins, float)
-    ax.hist(finite, bins=edges, density=density, label=label, **look)  # type: ignore[arg-type]
+    ax.hist(finite, bins=edges, density=density, label=label, **look)  # type: ignore[arg-type]  # a look is plain keywords
 
 
 def intervals(

@@ -77,7 +77,7 @@ class Reference:
     @cached_property
     def info(self) -> dict[str, Any]:
         """Trend coefficients, prior variance, coefficient names, versions and times of the R run."""
-        return json.loads((self.expected / "info.json").read_text())  # type: ignore[no-any-return]
+        return json.loads((self.expected / "info.json").read_text())  # type: ignore[no-any-return]  # JSON
 
     @property
     def reduced(self) -> str:

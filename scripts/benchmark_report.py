@@ -55,7 +55,7 @@ def ratio_goal(results: dict[str, Any], search: str, tool: str, bar: float) -> d
 
 def seconds_of(results: dict[str, Any], tool: str) -> float | None:
     """Median seconds of another tool, None where it was not measured."""
-    return results["tools"].get(tool, {}).get("median")  # type: ignore[no-any-return]
+    return results["tools"].get(tool, {}).get("median")  # type: ignore[no-any-return]  # JSON
 
 
 def dediag_seconds(results: dict[str, Any], search: str, threads: str = "all") -> float | None:

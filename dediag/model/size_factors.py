@@ -62,7 +62,7 @@ def size_factors(counts: Array, method: Method = "ratio", control_genes: Mask | 
     if method not in METHODS:
         raise InputError(f"unknown size factor method {method!r}: one of {', '.join(METHODS)}")
     if method in get_args(NormMethod):
-        norm = norm_factors(counts, method, control_genes)  # type: ignore[arg-type]
+        norm = norm_factors(counts, method, control_genes)  # type: ignore[arg-type]  # ratio and poscounts are gone
         return SizeFactors(centred(norm.values * norm.library_size), method, norm.n_genes, norm.mean_count)
     if control_genes is not None:
         counts = counts[control_genes]

@@ -26,10 +26,10 @@ class Trend(Protocol):
     """Dispersion over base mean: kind "parametric" (coefficients asymptote, extra-Poisson), "local" or "mean"."""
 
     @property
-    def kind(self) -> str: ...  # noqa: D102
+    def kind(self) -> str: ...  # noqa: D102 - a protocol: Trend documents it
     @property
-    def coefficients(self) -> tuple[float, float] | None: ...  # noqa: D102
-    def __call__(self, base_mean: Array) -> Array: ...  # noqa: D102
+    def coefficients(self) -> tuple[float, float] | None: ...  # noqa: D102 - a protocol: Trend documents it
+    def __call__(self, base_mean: Array) -> Array: ...  # noqa: D102 - a protocol: Trend documents it
 
 
 def variance_stabilized(fit: NBFit) -> Array:
