@@ -108,7 +108,10 @@ def slope_at_zero(low, gene, space, prior, work):
 
 @njit(error_model="numpy", inline="always")
 def newton(start, high, gene, space, prior, work):
-    """Exact optimum of the objective in [log 1e-8, high], derivatives it took, and the gain that the first promises.
+    """Exact optimum of the objective in [log 1e-8, high], how many derivatives it took, and the gain over the start.
+
+    The gain is the trapezoid rule with its end correction over the derivatives at both ends, infinite for a step of
+    more than one unit, where that would not be exact enough.
 
     Newton steps on the derivative, kept inside a bracket. Without a prior a start at the lower bound shows no
     overdispersion and stays there, as in the reference: trend and prior leave such genes out.
@@ -118,14 +121,14 @@ def newton(start, high, gene, space, prior, work):
         return low, 0, math.inf
     left, right = low, high
     at_low = slope_at_zero(low, gene, space, prior, work)
-    gain = 0.0
+    gain, first, curvature = math.inf, 0.0, 0.0
     a = min(max(start, low), high)
     tries = 0
     while tries < MAX_TRIES:
         d, d2 = slope(a, 2, gene, space, prior, work)
         tries += 1
         if tries == 1:
-            gain = 0.5 * d * d / abs(d2)
+            first, curvature = d, d2
         if a >= high and d >= 0.0:
             return high, tries, gain
         if d > 0.0:
@@ -152,7 +155,10 @@ def newton(start, high, gene, space, prior, work):
         if moved < LAST_STEP:
             break
     if right <= low:
-        return low, tries, gain
+        return low, tries, math.inf
+    moved = a - start
+    if abs(moved) < 1.0:
+        gain = 0.5 * moved * first + moved * moved / 12.0 * (curvature - d2)
     if at_low <= 0.0:  # the bound is a local optimum too
         best = -math.inf
         inside = a
@@ -161,6 +167,8 @@ def newton(start, high, gene, space, prior, work):
             value = objective(point, gene, space, prior, work)
             if value > best:
                 best, a = value, point
+        if a == low:
+            gain = math.inf
     return a, tries, gain
 
 
@@ -171,16 +179,6 @@ def little_gain(before, after):
     A rule of the method, whatever the search: at high counts, where the objective is large, many moment estimates stay.
     """
     return after < before + abs(before) / 1e6
-
-
-@njit(error_model="numpy", inline="always")
-def surely_enough(y):
-    """A gain ten times above what `little_gain` asks for at most, without a logarithm per sample."""
-    total, top = 0.0, 0.0
-    for j in range(y.size):
-        total += y[j]
-        top = max(top, y[j])
-    return 1e-5 * (total * math.log(top + 2.0) + 20.0 * y.size)
 
 
 @njit(error_model="numpy", inline="always")
@@ -202,13 +200,18 @@ def fit_gene(y, s, weights, mean, start, prior_mean, prior_variance, largest, re
     high = math.log(largest)
     if not reference:
         a, tries, gain = newton(math.log(start), high, gene, space, prior, work)
-        if has_prior or gain > surely_enough(y):
+        if has_prior or tries == 0:
             return math.exp(a), tries
-        before, after = 0.0, 0.0
-        for k in range(2):
-            before = after
-            after = objective(math.log(start) if k == 0 else a, gene, space, prior, work)
-        return (start if little_gain(before, after) else math.exp(a)), tries
+        initial = 0.0
+        for k in range(2):  # one place calls the objective: less to compile
+            value = objective(math.log(start) if k == 0 else a, gene, space, prior, work)
+            if k == 1:
+                gain = value - initial
+                break
+            initial = value
+            if gain < math.inf:
+                break
+        return (start if little_gain(initial, initial + gain) else math.exp(a)), tries
     a, initial, last, tries = line_search(math.log(start), gene, space, prior, work)
     alpha = math.exp(a)
     finish = tries == MAX_TRIES
