@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from dediag.model.size_factors import Method
     from dediag.resample.against_full import Drawn
     from dediag.resample.dispersion_ratio import RatioEstimate
+    from dediag.resample.ensemble import Ensemble
     from dediag.resample.plans import Plan, Subsets
-    from dediag.resample.refit import Ensemble
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -87,7 +87,7 @@ class Study:
     def ensemble(self, plan: Plan, progress: Progress = silent) -> Ensemble:
         """The refits of a plan; equal plans are run once."""
         if plan not in self._ensembles:
-            from dediag.resample.refit import run
+            from dediag.resample.ensemble import run
 
             self._ensembles[plan] = run(plan, self.fit, size_factors=self.size_factors, progress=progress)
         return self._ensembles[plan]

@@ -123,8 +123,8 @@ def balanced(data: Cohort, draws: int) -> tuple[tuple[int, ...], ...]:
 def refits(folder: Path, draws: int) -> dict[str, Any]:
     """Seconds of the balanced refits, after two that are not counted, and of fewer of them for the exponent."""
     from dediag.model.fit import fit
+    from dediag.resample.ensemble import run
     from dediag.resample.plans import Subsets
-    from dediag.resample.refit import run
 
     data = read(folder)
     main = fit(data, "~ group", CONTRAST)

@@ -113,10 +113,10 @@ def test_interrupts_pass_through(study, register, stop, where):
 def test_each_plan_is_run_once_before_the_diagnostics(register, monkeypatch):
     ran = []
     study = open_study(cohort(), "~ group", CONTRAST)
-    from dediag.resample import refit
+    from dediag.resample import ensemble
 
-    once = refit.run
-    monkeypatch.setattr(refit, "run", lambda plan, *a, **k: ran.append(plan) or once(plan, *a, **k))
+    once = ensemble.run
+    monkeypatch.setattr(ensemble, "run", lambda plan, *a, **k: ran.append(plan) or once(plan, *a, **k))
     uses = diagnostic(plan=lambda _: {"draws": SUBSET}, compute=lambda study: study.ensemble(SUBSET).n_refits)
     register(one=uses, two=uses)
     assert {f.status for f in examine(study, {})} == {Status.PASS}

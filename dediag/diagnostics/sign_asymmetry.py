@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dediag.resample.ensemble import Ensemble
     from dediag.resample.plans import Plan
-    from dediag.resample.refit import Ensemble
     from dediag.study import Study
 
     Array = NDArray[np.float64]

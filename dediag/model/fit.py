@@ -82,6 +82,7 @@ def fit(
     reduced: str | Design | None = None,
     size_factors: str | ArrayLike = "ratio",
     weights: ArrayLike | None = None,
+    scale_weights: bool = True,
     trend: TrendKind = "parametric",
     prior_variance: float | None = None,
     alpha: float = 0.1,
@@ -99,10 +100,11 @@ def fit(
     or the name of a coefficient; None is the last coefficient. search: "reference" follows DESeq2's own line search,
     "newton" climbs the same likelihood by Newton's method, faster. reduced: the formula without the tested terms, for
     test="lrt". size_factors: a method ("ratio", "poscounts", "TMM", "TMMwsp", "RLE", "upperquartile") or one positive
-    number per sample. weights: (n_genes, n_samples). prior_variance: of the log dispersions about the trend, instead of
-    an estimate. alpha: of the independent filtering. lfc_threshold: log2. use_t: t instead of normal tails. cooks and
-    replace_outliers: whether outlying counts void p-values and are replaced. filtering: whether genes of low mean are
-    left out of the adjustment. Raises InputError for what only the user can mend.
+    number per sample. weights: (n_genes, n_samples); scale_weights divides each gene's by their largest, as the
+    reference does. prior_variance: of the log dispersions about the trend, instead of an estimate. alpha: of the
+    independent filtering. lfc_threshold: log2. use_t: t instead of normal tails. cooks and replace_outliers: whether
+    outlying counts void p-values and are replaced. filtering: whether genes of low mean are left out of the
+    adjustment. Raises InputError for what only the user can mend.
     """
     chosen = Options(
         search,
@@ -123,7 +125,7 @@ def fit(
     smaller = _reduced(reduced, full, cohort, chosen)
     progress("size factors", 0, STEPS)
     normalisation = _normalisation(cohort, size_factors)
-    used_weights, given_weights, usable = checked(weights, cohort.counts.shape, full)
+    used_weights, given_weights, usable = checked(weights, cohort.counts.shape, full, scale=scale_weights)
     rows = np.flatnonzero((cohort.counts.max(axis=1) > 0.0) & usable)
     if rows.size == 0:
         raise InputError("counts: no gene has a count above zero")

@@ -18,11 +18,12 @@ NO_WEIGHTS = frozen(np.empty((1, 0)))
 
 
 def checked(
-    weights: ArrayLike | None, shape: tuple[int, int], design: Design
+    weights: ArrayLike | None, shape: tuple[int, int], design: Design, *, scale: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Weights divided by each gene's largest and as given, (n_genes, n_samples), and the genes that stay estimable.
 
-    None gives (1, 0) twice and all genes. Raises InputError for a wrong shape, a negative or a missing weight.
+    Without `scale` both are as given. None gives (1, 0) twice and all genes. Raises InputError for a wrong shape, a
+    negative or a missing weight.
     """
     if weights is None:
         return NO_WEIGHTS, NO_WEIGHTS, np.ones(shape[0], np.bool_)
@@ -33,7 +34,7 @@ def checked(
         gene, sample = (int(k[0]) for k in np.nonzero(~(np.isfinite(w) & (w >= 0.0))))
         raise InputError(f"weights: row {gene + 1}, column {sample + 1} is {w[gene, sample]}; weights are 0 or more")
     top = w.max(axis=1, keepdims=True)
-    given, w = w, w / np.where(top > 0.0, top, 1.0)
+    given, w = w, w / np.where(top > 0.0, top, 1.0) if scale else w
     X = design.matrix
     usable = top[:, 0] > 0.0
     usable &= _full_rank(w > 0.0, X) & _full_rank(w > USED_WEIGHT, X, drop_empty=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dediag.model.nbfit import NBFit
     from dediag.model.size_factors import Method
-    from dediag.resample.refit import Ensemble
+    from dediag.resample.ensemble import Ensemble
 
     Array = NDArray[np.float64]
     Index = NDArray[np.intp]

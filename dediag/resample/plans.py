@@ -1,4 +1,4 @@
-"""Plans of refits as data: which samples or which simulated counts, how often, from which seed.
+"""Plans of refits as data: which samples, labels, weights or simulated counts, how often, and what is kept.
 
 Equal plans are run once and shared by every diagnostic that asks for them.
 """
@@ -8,12 +8,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Kept = Literal["lfc", "pvalue", "padj"]
+ALL: tuple[Kept, ...] = ("lfc", "pvalue", "padj")
+
 
 @dataclass(frozen=True)
 class Subsets:
     """Refit these sets of samples (positions in the cohort), each in full: size factors, dispersions, trend, tests."""
 
     rows: tuple[tuple[int, ...], ...]
+    keep: tuple[Kept, ...] = ALL  # of each refit and gene; summaries are kept always
+    what: str = "refits of drawn samples"  # said while they run
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """Refit these sets of samples with other labels: `test` names those that are called the test group.
+
+    All other samples of the set that belong to one of the two groups are called the reference group; samples of further
+    levels keep theirs.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    test: tuple[tuple[int, ...], ...]  # for each refit, some of its rows
+    keep: tuple[Kept, ...] = ()
+    what: str = "refits of relabelled samples"
 
 
 @dataclass(frozen=True)
@@ -25,13 +44,25 @@ class Simulations:
     dispersion: "shared" (the fit's one dispersion per gene) or "group" (each group's own).
     residuals: "independent" (every count by itself) or "permuted" (columns of the data's own quantile residuals, dealt
     out anew over the samples of both groups: genes vary together as in the data).
+    rows: the samples of each refit, `per_cohort` refits to a simulated cohort; empty: all samples of every cohort.
+    weights: of the samples (n_samples,), as given, not scaled to a largest of one; None: all count alike.
     """
 
-    replicates: int
+    replicates: int  # simulated cohorts
     seed: int
     effects: Literal["none", "fitted", "swapped"]
     dispersion: Literal["shared", "group"]
     residuals: Literal["independent", "permuted"] = "independent"
+    rows: tuple[tuple[int, ...], ...] = ()  # (replicates * per_cohort) sets of positions, or none
+    per_cohort: int = 1
+    weights: tuple[float, ...] | None = None
+    keep: tuple[Kept, ...] = ALL
+    what: str = "refits of simulated cohorts"
 
 
-Plan = Subsets | Simulations
+Plan = Subsets | Relabelled | Simulations
+
+
+def n_refits(plan: Plan) -> int:
+    """How many refits a plan asks for."""
+    return plan.replicates * plan.per_cohort if isinstance(plan, Simulations) else len(plan.rows)

@@ -9,8 +9,8 @@ import pytest
 
 from dediag.model.fit import fit
 from dediag.resample.against_full import against_full
+from dediag.resample.ensemble import run
 from dediag.resample.plans import Subsets
-from dediag.resample.refit import run
 from dediag.simulation import simulate
 
 CONTRAST = ("group", "case", "control")
@@ -68,5 +68,5 @@ def test_a_gene_that_one_draw_did_not_see_has_a_mean_over_the_others(main, refit
 
 
 def test_without_calls_there_is_no_share_of_them(main, refits):
-    none = np.zeros_like(refits.n_up)
-    assert compared(main, replace(refits, n_up=none, n_down=none)).up_fraction is None
+    none = np.zeros_like(refits.called_up)
+    assert compared(main, replace(refits, called_up=none, called_down=none)).up_fraction is None

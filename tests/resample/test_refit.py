@@ -9,8 +9,8 @@ import pytest
 
 from dediag.model.fit import fit
 from dediag.model.kernels.threads import set_threads
+from dediag.resample.ensemble import run
 from dediag.resample.plans import Simulations, Subsets
-from dediag.resample.refit import run
 from dediag.simulation import simulate
 
 CONTRAST = ("group", "case", "control")

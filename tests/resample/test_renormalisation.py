@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dediag.model.fit import fit
+from dediag.resample.ensemble import run
 from dediag.resample.plans import Subsets
-from dediag.resample.refit import run
 from dediag.resample.renormalisation import normalisation_shift, shift_by_part
 from dediag.simulation import simulate
 
