@@ -12,6 +12,7 @@ from scipy.special import gammaln
 from scipy.stats import nbinom
 
 from dediag.cohort import frozen
+from dediag.model.layout import single
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,8 @@ MAX_ITERATIONS = 100
 LARGEST_COEFFICIENT = 30.0  # log2, bound of L-BFGS-B
 DIFFERENCE = 1e-3  # log2, step of its gradient
 SMALLEST_MEAN = 0.5
+GENES_AT_ONCE = 1000
+LARGEST_LOG2_MEAN = 1000.0  # the optimiser may try coefficients whose means no double holds
 LOG2_E = math.log2(math.e)
 
 
@@ -137,20 +140,44 @@ def fit_coefficients(
 
     if tolerance is None:
         tolerance = DEVIANCE_TOLERANCE if reference else STEP_TOLERANCE
-    beta, se, contrast_se, log_likelihood, iterations, last_step = kernels.fit_coefficients(
-        data.counts, data.rows, data.size, data.weights, space.cell, space.basis, space.transform, space.penalty,
-        space.projector, frozen(contrast), frozen(label, np.int64), frozen(dispersion), tolerance, MAX_ITERATIONS,
-        reference, with_likelihood or reference, space.is_intercept,
-    )  # fmt: skip
+    if reference:
+        beta, se, contrast_se, log_likelihood, iterations, last_step = kernels.fit_coefficients(
+            data.counts, data.rows, data.size, data.weights, space.cell, space.basis, space.transform, space.penalty,
+            space.projector, frozen(contrast), frozen(label, np.int64), frozen(dispersion), tolerance, MAX_ITERATIONS,
+            space.is_intercept,
+        )  # fmt: skip
+    else:
+        view = single(data, space, label)
+        fitted = kernels.draw_coefficients(
+            data.counts, data.rows, view.draws, view.basis, frozen(contrast), dispersion[None], tolerance,
+            MAX_ITERATIONS,
+        )  # fmt: skip
+        beta, se, contrast_se, iterations, last_step = (part[0] for part in fitted)
+        log_likelihood = np.full(data.rows.size, np.nan)
+        if with_likelihood:
+            log_likelihood = log_likelihoods(data, space, beta, dispersion)
     converged = iterations < MAX_ITERATIONS
     for i in np.flatnonzero(~converged | ~np.isfinite(beta).all(axis=1) | (se <= 0).any(axis=1)):
-        found = _by_optimiser(data, space, int(i), float(dispersion[i]), contrast, beta[i])
+        found = by_optimiser(data, space, int(i), float(dispersion[i]), contrast, beta[i])
         beta[i], se[i], contrast_se[i], log_likelihood[i], ok = found
         converged[i] |= ok
     return Coefficients(beta, se, contrast_se, log_likelihood, iterations, last_step, converged)
 
 
-def _by_optimiser(
+def log_likelihoods(
+    data: Data, space: Space, beta: NDArray[np.float64], dispersion: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """NB log-likelihood of the fitted genes at these natural-log coefficients: (n_rows,)."""
+    values = np.empty(data.rows.size)
+    for part in np.array_split(np.arange(data.rows.size), max(1, data.rows.size // GENES_AT_ONCE)):
+        y, alpha = data.counts[data.rows[part]], dispersion[part, None]
+        mu = np.exp(beta[part] @ space.cells.T)[:, space.cell] * data.rows_of(data.size)[part]
+        terms = np.asarray(nbinom.logpmf(y, 1.0 / alpha, 1.0 / (1.0 + alpha * mu)))
+        values[part] = (terms * data.rows_of(data.weights)[part] if data.weighted else terms).sum(axis=1)
+    return values
+
+
+def by_optimiser(
     data: Data, space: Space, i: int, alpha: float, contrast: NDArray[np.float64], beta: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, bool]:
     """One gene by L-BFGS-B: natural-log coefficients and SE, contrast SE, log-likelihood, whether it converged."""
@@ -164,7 +191,7 @@ def _by_optimiser(
     fixed -= X.shape[1] * (math.log(2.0 * math.pi) - math.log(RIDGE)) / 2.0
 
     def negative(b: NDArray[np.float64]) -> float:
-        mu = s * np.exp2(X @ b)
+        mu = s * np.exp2(np.minimum(X @ b, LARGEST_LOG2_MEAN))
         likelihood = float(np.sum(w * (y * np.log(mu) - (y + 1.0 / alpha) * np.log1p(alpha * mu))))
         return float(0.5 * RIDGE * float(b @ b) - likelihood - fixed)
 

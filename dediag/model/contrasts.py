@@ -70,7 +70,7 @@ def resolve(contrast: Sequence[str] | str | None, design: Design, asked: dict[st
     reference = asked[factor]
     if factor not in design.factors:
         raise InputError(f"contrast: factor '{factor}' is not part of the design '{design.formula}'; add it")
-    vector = _level(design, factor, test) - _level(design, factor, reference)
+    vector = level_vector(design, factor, test) - level_vector(design, factor, reference)
     return Contrast(frozen(vector), f"{factor} {test} vs {reference}", factor, test, reference)
 
 
@@ -88,7 +88,7 @@ def _spellings(factor: str, level: str) -> tuple[str, ...]:
     return tuple(f"{f}[{prefix}{level}]" for f in (factor, f"C({factor})") for prefix in ("T.", ""))
 
 
-def _level(design: Design, factor: str, level: str) -> NDArray[np.float64]:
+def level_vector(design: Design, factor: str, level: str) -> NDArray[np.float64]:
     """The coefficient of a level as a vector; zero for the level that is coded away."""
     vector = np.zeros(len(design.names))
     for spelling in _spellings(factor, level):

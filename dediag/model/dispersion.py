@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dediag.cohort import frozen
 from dediag.model.coefficients import Data, Space, fit_coefficients
+from dediag.model.layout import single
 from dediag.model.prior import log_residual_variance, prior_variance
 from dediag.model.trend import Trend, fit_trend
 from dediag.model.weights import NO_WEIGHTS
@@ -40,6 +41,8 @@ class GeneWise:
     cell_mean: NDArray[np.float64]  # (n_rows, n_cells) at size factor 1
     dispersion: NDArray[np.float64]  # (n_rows,)
     tries: NDArray[np.int64]  # (n_rows,)
+    peak: NDArray[np.float64]  # (n_rows,) newton: log of the likelihood's optimum, NaN at a bound; else NaN
+    curvature: NDArray[np.float64]  # (n_rows,) newton: second derivative there over the log dispersion
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,10 @@ def gene_wise(data: Data, space: Space, *, reference: bool) -> GeneWise:
     """Gene-wise dispersions by Cox-Reid adjusted profile likelihood, each gene by itself."""
     from dediag.model import kernels
 
-    inverse_size = float(np.mean(1.0 / data.size.mean(axis=0)))
-    mean, variance, start, cell_mean = kernels.moments(
-        data.counts, data.rows, data.size, data.given_weights, space.cell, space.basis, space.projector, inverse_size,
-        largest(data.n_samples),
-    )  # fmt: skip
+    view = single(data, space, weights=data.given_weights)
+    inverse_size = np.array([np.mean(1.0 / data.size.mean(axis=0))])
+    found = kernels.draw_moments(data.counts, data.rows, view.draws, view.basis, inverse_size, largest(data.n_samples))
+    mean, variance, start, cell_mean = (part[0] for part in found)
     if data.weighted or not space.diagonal:
         no_label = np.zeros(space.cells.shape[0], np.int64)
         contrast = np.zeros(space.cells.shape[1])
@@ -69,31 +71,44 @@ def gene_wise(data: Data, space: Space, *, reference: bool) -> GeneWise:
             data, space, start, contrast=contrast, label=no_label, reference=reference, with_likelihood=False
         )
         cell_mean = fitted.cell_means(space)
-    dispersion, tries = search(data, space, cell_mean, start, reference=reference)
-    return GeneWise(mean, variance, start, cell_mean, dispersion, tries)
+    peak, curvature = np.full(start.size, np.nan), np.full(start.size, np.nan)
+    first = GeneWise(mean, variance, start, cell_mean, start, np.zeros(start.size, np.int64), peak, curvature)
+    dispersion, tries = search(data, space, first, reference=reference)
+    return replace(first, dispersion=dispersion, tries=tries)
 
 
 def search(
     data: Data,
     space: Space,
-    cell_mean: NDArray[np.float64],
-    start: NDArray[np.float64],
+    first: GeneWise,
     prior_mean: NDArray[np.float64] | None = None,
     prior_var: float = math.inf,
     *,
     reference: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Dispersions (n_rows,) that maximise the (penalised) likelihood at these means, with the number of tries."""
+    """Dispersions (n_rows,) that maximise the (penalised) likelihood at the means of `first`, with the tries it took.
+
+    Without a prior newton's optimum and curvature are written into `first`; with one it starts from them.
+    """
     from dediag.model import kernels
 
+    mean_of_prior = np.zeros_like(first.start) if prior_mean is None else prior_mean
+    if not reference:
+        view = single(data, space)
+        factors, diagonal, shift = view.determinant
+        found = kernels.draw_dispersions(
+            data.counts, data.rows, view.draws, first.cell_mean[None], first.start[None], mean_of_prior[None],
+            np.array([prior_var]), factors, diagonal, shift, largest(data.n_samples), first.peak[None],
+            first.curvature[None],
+        )  # fmt: skip
+        return found[0][0], found[1][0]
     # weights can leave a column of the design without samples, which shows in the design's own columns only
     own_columns = data.weighted and space.cells.shape[1] == space.basis.shape[1]
     basis = space.cells if own_columns else space.basis
     return kernels.fit_dispersions(
         data.counts, data.rows, data.size, data.weights, space.cell, basis, space.diagonal and not own_columns,
-        0.0 if own_columns else -0.5 * space.log_det, frozen(cell_mean), frozen(start),
-        frozen(np.zeros_like(start) if prior_mean is None else prior_mean), prior_var, largest(data.n_samples),
-        reference,
+        0.0 if own_columns else -0.5 * space.log_det, frozen(first.cell_mean), frozen(first.start),
+        frozen(mean_of_prior), prior_var, largest(data.n_samples),
     )  # fmt: skip
 
 
@@ -109,7 +124,7 @@ def shrink(
 ) -> Shrunken:
     """Maximum a posteriori dispersions around the trend (n_rows,); outliers keep their gene-wise value."""
     start = np.where(first.dispersion > 0.1 * trend, first.dispersion, trend)
-    found, tries = search(data, space, first.cell_mean, start, np.log(trend), prior_var, reference=reference)
+    found, tries = search(data, space, replace(first, start=start), np.log(trend), prior_var, reference=reference)
     found = np.clip(found, SMALLEST, largest(data.n_samples))
     outlier = np.log(first.dispersion) > np.log(trend) + OUTLIER_SD * math.sqrt(residual_variance)
     return Shrunken(trend, found, np.where(outlier, first.dispersion, found), outlier, tries)
@@ -160,12 +175,14 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
         cell_mean = np.ascontiguousarray(np.broadcast_to(mean[:, None], cell_mean.shape))
     inverse_size = float(np.mean(1.0 / data.size.mean(axis=0)))
     start = np.clip((variance - inverse_size * mean) / mean**2, SMALLEST, largest(data.n_samples))
-    dispersion, tries = search(data, space, cell_mean, start, reference=False)
+    unknown = np.full(start.size, np.nan)
+    first = GeneWise(mean, variance, start, cell_mean, start, np.zeros(start.size, np.int64), unknown, unknown.copy())
+    dispersion, tries = search(data, space, first, reference=False)
     trend = fit_trend(mean, dispersion, kind="parametric")
     values = trend(mean)
     residual = log_residual_variance(dispersion, values)
     prior_var = prior_variance(dispersion, values, df)
-    first = GeneWise(mean, variance, start, cell_mean, dispersion, tries)
+    first = replace(first, dispersion=dispersion, tries=tries)
     shrunken = shrink(data, space, first, values, prior_var, residual, reference=False)
 
     def over_all(part: NDArray[np.float64]) -> NDArray[np.float64]:

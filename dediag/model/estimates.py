@@ -66,7 +66,7 @@ class Shared:
             data, self.space, first, self.trend(first.base_mean), self.prior_variance, self.residual_variance,
             reference=self.reference,
         )  # fmt: skip
-        label = self.labels()
+        label = labels(self.goal, self.design, self.space)
         found = glm.fit_coefficients(
             data, self.space, shrunken.final, contrast=self.goal.vector, label=label, reference=self.reference,
             with_likelihood=self.reduced is not None,
@@ -84,15 +84,6 @@ class Shared:
             shrunken.outlier, found.beta, found.se, found.contrast_se, found.log_likelihood, reduced_log_likelihood,
             found.iterations, found.last_step, found.converged,
         )  # fmt: skip
-
-    def labels(self) -> NDArray[np.int64]:
-        """Which cells belong to the test level (1), the reference level (2), or neither (0): (n_cells,)."""
-        label = np.zeros(self.space.cells.shape[0], np.int64)
-        if self.goal.factor is not None:
-            levels = self.design.frame[self.goal.factor].astype(str).to_numpy()
-            label[self.space.cell[levels == self.goal.test]] = 1
-            label[self.space.cell[levels == self.goal.reference]] = 2
-        return label
 
     def means(self, estimates: Estimates, first: GeneWise, test: str) -> outliers.Means:
         """The means that Cook's distances are taken at."""
@@ -118,3 +109,13 @@ class Shared:
             estimates.put(where[left], self.finish(new, gene_wise(new, self.space, reference=self.reference)))
         estimates.base_mean[where[~left]] = 0.0
         return counts
+
+
+def labels(goal: Contrast, design: Design, space: glm.Space) -> NDArray[np.int64]:
+    """Which cells belong to the test level (1), the reference level (2), or neither (0): (n_cells,)."""
+    label = np.zeros(space.cells.shape[0], np.int64)
+    if goal.factor is not None:
+        levels = design.frame[goal.factor].astype(str).to_numpy()
+        label[space.cell[levels == goal.test]] = 1
+        label[space.cell[levels == goal.reference]] = 2
+    return label

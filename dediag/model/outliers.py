@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import f as f_distribution
 
-from dediag.cohort import frozen
-from dediag.model.coefficients import SMALLEST_MEAN
+from dediag.model.layout import single
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +20,7 @@ QUANTILE = 0.99
 FLAG_REPLICATES = 3  # samples in smaller cells cannot flag a gene
 REPLACE_REPLICATES = 7  # counts of samples in cells of this size are replaced
 REPLACE_TRIM = 0.2
+NOWHERE = 0.0  # no distance may be replaced by its upper bound
 LARGER_COUNTS = 3  # with this many larger counts, the sample with the largest distance is no outlier
 
 
@@ -32,6 +32,11 @@ class CooksRule:
     eligible: NDArray[np.bool_]  # (n_samples,)
     replaceable: NDArray[np.bool_]  # (n_samples,)
     spare_common: bool  # genes with three or more larger counts are spared
+
+    @property
+    def classes(self) -> NDArray[np.bool_]:
+        """Samples that may flag, and those of them whose counts are never replaced: (2, n_samples)."""
+        return np.array([self.eligible, self.eligible & ~self.replaceable])
 
     @classmethod
     def of(cls, design: Design) -> CooksRule:
@@ -97,14 +102,14 @@ def _kernel(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     from dediag.model import kernels
 
-    keep = frozen(np.array([rule.eligible, rule.eligible & ~rule.replaceable]), np.bool_)
-    penalty = frozen(np.zeros_like(space.penalty)) if space.is_intercept else space.penalty
-    found: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]] = kernels.cooks_distances(
-        data.counts, data.rows, data.size, data.weights, space.cell, space.basis, penalty, frozen(means.fitted),
-        frozen(means.centre), frozen(dispersion), keep, 0.0 if space.is_intercept else SMALLEST_MEAN,
-        means.centre_floor, all_distances,
+    view = single(data, space)
+    found = kernels.draw_cooks(
+        data.counts, data.rows, view.draws, view.unpenalised() if space.is_intercept else view.basis,
+        means.fitted[None], means.centre[None], dispersion[None], rule.classes[None], means.centre_floor, NOWHERE,
+        all_distances,
     )  # fmt: skip
-    return found
+    largest, larger, distance = (part[0] for part in found)
+    return largest, larger, distance
 
 
 def replacements(data: Data, distance: NDArray[np.float64], rule: CooksRule) -> NDArray[np.float64]:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from dediag.cohort import Cohort, InputError
+from dediag.cohort import InputError
+from dediag.model.draw_fits import Draw, fit_draws
+from dediag.model.fit import Options, blas
 from dediag.model.fit import fit as fit_cohort
 from dediag.resample.parametric import CountModel
 from dediag.resample.plans import Kept, Plan, Relabelled, Subsets
+from dediag.resample.relabelled import relabelled
 from dediag.resample.streams import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from dediag.model.design import Design
+    from dediag.model.draw_fits import DrawFit
     from dediag.model.nbfit import NBFit
+    from dediag.model.size_factors import Method
+    from dediag.resample.plans import Simulations
+
+    Array = NDArray[np.float64]
+    Result = tuple[NDArray[np.intp], DrawFit | NBFit | InputError]
 
 LEVEL = 0.05  # p below it counts toward a refit's size, whatever the cut-off of the calls
 
@@ -38,14 +49,6 @@ class Block:
     failed: tuple[tuple[int, str], ...]  # which refits (numbers in the plan) could not be made, and why
 
 
-@dataclass(frozen=True)
-class Task:
-    """One refit: the samples it takes and their counts."""
-
-    rows: NDArray[np.intp]  # (n_rows,) positions in the cohort
-    cohort: Cohort
-
-
 def refit_block(plan: Plan, fit: NBFit, size_factors: str | ArrayLike, first: int, last: int) -> Block:
     """Refits first to last - 1 of a plan: size factors, dispersions, trend, prior, coefficients, tests, each anew.
 
@@ -59,62 +62,115 @@ def refit_block(plan: Plan, fit: NBFit, size_factors: str | ArrayLike, first: in
     up, down = np.zeros((n, n_genes), np.bool_), np.zeros((n, n_genes), np.bool_)
     n_tested, n_small = np.zeros(n, np.int64), np.zeros(n, np.int64)
     failed = []
-    for k, task in enumerate(_tasks(plan, fit, first, last)):
-        included[k, task.rows] = True
-        try:
-            found = refit(task, fit, size_factors, weights=getattr(plan, "weights", None))
-        except InputError as error:  # such as a draw in which no gene is free of zeros
-            failed.append((first + k, str(error)))
-            continue
-        for name, values in kept.items():
-            values[k] = getattr(found, name)
-        sizes[k, task.rows] = found.size_factors
-        up[k], down[k] = found.significant & (found.lfc > 0.0), found.significant & (found.lfc < 0.0)
-        n_tested[k] = np.count_nonzero(np.isfinite(found.pvalue))
-        n_small[k] = np.count_nonzero(found.pvalue < LEVEL)
+    with blas().limit(limits=1, user_api="blas"):  # its threads cost more than they save on small systems
+        for k, (rows, found) in enumerate(_refits(plan, fit, size_factors, first, last)):
+            included[k, rows] = True
+            if isinstance(found, InputError):  # such as a draw in which no gene is free of zeros
+                failed.append((first + k, str(found)))
+                continue
+            for name, values in kept.items():
+                values[k] = getattr(found, name)
+            sizes[k, rows] = found.size_factors
+            called = found.padj < fit.alpha
+            up[k], down[k] = called & (found.lfc > 0.0), called & (found.lfc < 0.0)
+            n_tested[k] = np.count_nonzero(np.isfinite(found.pvalue))
+            n_small[k] = np.count_nonzero(found.pvalue < LEVEL)
     return Block(
         first, included, sizes, np.packbits(up, axis=1), np.packbits(down, axis=1), n_tested, n_small, kept,
         tuple(failed),
     )  # fmt: skip
 
 
-def refit(
-    task: Task, main: NBFit, size_factors: str | ArrayLike = "ratio", *, weights: tuple[float, ...] | None = None
-) -> NBFit:
-    """One refit by the newton search: design, contrast, threshold, weights, alpha of the main fit, else defaults.
-
-    weights: of the samples (n_samples,), as given, in place of the main fit's.
-    """
-    own = main.weights[:, task.rows] if main.weights.shape[1] else None
-    if weights is not None:
-        own = np.broadcast_to(np.asarray(weights)[task.rows], task.cohort.counts.shape)
-    return fit_cohort(
-        task.cohort,
-        main.design.take(task.rows),
-        main.contrast,
-        size_factors=size_factors if isinstance(size_factors, str) else np.asarray(size_factors)[task.rows],
-        weights=own,
-        scale_weights=weights is None,
-        search="newton",
-        alpha=main.alpha,
-        lfc_threshold=main.lfc_threshold,
-        alternative=main.alternative,
-    )
-
-
-def _tasks(plan: Plan, fit: NBFit, first: int, last: int) -> Iterator[Task]:
-    if isinstance(plan, Relabelled):
-        raise NotImplementedError
+def _refits(plan: Plan, fit: NBFit, size_factors: str | ArrayLike, first: int, last: int) -> Iterator[Result]:
+    """The samples and the outcome of each refit, in order."""
     if isinstance(plan, Subsets):
-        for members in plan.rows[first:last]:
-            rows = np.asarray(members, np.intp)
-            yield Task(rows, fit.cohort.take_samples(rows))
-        return
+        designs = [_design(fit.design.take, rows) for rows in plan.rows[first:last]]
+        yield from _together(fit, fit.cohort.counts, plan.rows[first:last], designs, size_factors)
+    elif isinstance(plan, Relabelled):
+        rows, test = plan.rows[first:last], plan.test[first:last]
+        designs = [_design(relabelled, fit.design, fit.contrast, r, t) for r, t in zip(rows, test, strict=True)]
+        yield from _together(fit, fit.cohort.counts, rows, designs, size_factors)
+    else:
+        yield from _simulated(plan, fit, size_factors, first, last)
+
+
+def _simulated(plan: Simulations, fit: NBFit, size_factors: str | ArrayLike, first: int, last: int) -> Iterator[Result]:
+    """Simulate each cohort, the next one while this one's refits are made."""
     model = CountModel.of(fit, plan)
-    everyone, cohort_number, counts = np.arange(fit.cohort.n_samples), -1, fit.cohort.counts
-    for k in range(first, last):
-        if k // plan.per_cohort != cohort_number:
-            cohort_number = k // plan.per_cohort
-            counts = model.draw(stream(plan.seed, f"simulation {plan.effects} {plan.dispersion} {cohort_number}"))
-        rows = np.asarray(plan.rows[k], np.intp) if plan.rows else everyone
-        yield Task(rows, fit.cohort.with_counts(counts).take_samples(rows))
+    everyone = tuple(range(fit.cohort.n_samples))
+    weights = None if plan.weights is None else np.asarray(plan.weights)
+
+    def counts_of(cohort: int) -> Array:
+        return model.draw(stream(plan.seed, f"simulation {plan.effects} {plan.dispersion} {cohort}"))
+
+    cohorts = list(range(first // plan.per_cohort, (last - 1) // plan.per_cohort + 1))
+    with ThreadPoolExecutor(1) as ahead:
+        upcoming = ahead.submit(counts_of, cohorts[0]) if cohorts else None
+        for cohort in cohorts:
+            assert upcoming is not None  # noqa: S101 - submitted for the first and after each but the last
+            counts = upcoming.result()
+            if cohort != cohorts[-1]:
+                upcoming = ahead.submit(counts_of, cohort + 1)
+            numbers = range(max(first, cohort * plan.per_cohort), min(last, (cohort + 1) * plan.per_cohort))
+            rows = [plan.rows[k] if plan.rows else everyone for k in numbers]
+            designs = [_design(fit.design.take, r) if plan.rows else fit.design for r in rows]
+            yield from _together(fit, counts, rows, designs, size_factors, weights)
+
+
+def _design(make: Callable[..., Design], *arguments: object) -> Design | InputError:
+    """A design, or why these samples have none."""
+    try:
+        return make(*arguments)
+    except InputError as error:
+        return error
+
+
+def _together(
+    fit: NBFit,
+    counts: Array,
+    rows: Sequence[Sequence[int]],
+    designs: Sequence[Design | InputError],
+    size_factors: str | ArrayLike,
+    weights: Array | None = None,
+) -> Iterator[Result]:
+    """Refits of draws from one matrix: all at once, or one by one where there are offsets or weights."""
+    index = [np.asarray(part, np.intp) for part in rows]
+    method = cast("Method", size_factors) if isinstance(size_factors, str) else np.asarray(size_factors, np.float64)
+    if fit.cohort.offsets is not None or fit.weights.shape[1] or weights is not None:
+        for part, design in zip(index, designs, strict=True):
+            yield part, design if isinstance(design, InputError) else _alone(fit, counts, part, design, method, weights)
+        return
+    options = Options("newton", alpha=fit.alpha, lfc_threshold=fit.lfc_threshold, alternative=fit.alternative)
+    draws = [Draw(part, d) for part, d in zip(index, designs, strict=True) if not isinstance(d, InputError)]
+    found = iter(
+        fit_draws(
+            counts, draws, fit.contrast, options, size_factors=method, control_genes=fit.cohort.control_genes,
+            guess=fit.size_factors,
+        )
+    )  # fmt: skip
+    for part, design in zip(index, designs, strict=True):
+        yield part, design if isinstance(design, InputError) else next(found)
+
+
+def _alone(
+    fit: NBFit, counts: Array, rows: NDArray[np.intp], design: Design, method: str | Array, weights: Array | None
+) -> NBFit | InputError:
+    """One refit; weights: of the samples (n_samples,), as given, in place of the main fit's."""
+    own = fit.weights[:, rows] if fit.weights.shape[1] else None
+    if weights is not None:
+        own = np.broadcast_to(weights[rows], (len(counts), rows.size))
+    try:
+        return fit_cohort(
+            fit.cohort.with_counts(counts).take_samples(rows),
+            design,
+            fit.contrast,
+            size_factors=method if isinstance(method, str) else method[rows],
+            weights=own,
+            scale_weights=weights is None,
+            search="newton",
+            alpha=fit.alpha,
+            lfc_threshold=fit.lfc_threshold,
+            alternative=fit.alternative,
+        )
+    except InputError as error:
+        return error

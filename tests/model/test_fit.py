@@ -96,10 +96,7 @@ def test_newton_is_never_less_likely_than_the_reference_search(with_prior: bool)
     rows = kernel_data.rows
     start = gene_wise(kernel_data, space, reference=True)
     mean, variance = (np.log(result.dispersion_trend[rows]), result.prior_variance) if with_prior else (None, np.inf)
-    found = [
-        search(kernel_data, space, start.cell_mean, start.start, mean, variance, reference=reference)[0]
-        for reference in (True, False)
-    ]
+    found = [search(kernel_data, space, start, mean, variance, reference=reference)[0] for reference in (True, False)]
     mu = start.cell_mean[:, result.design.cell] * result.size_factors
     compared = np.flatnonzero((mu >= 0.5).all(axis=1))
     assert compared.size > 300

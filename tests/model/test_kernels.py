@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from numba import njit
 from odd_inputs import OddGene, odd_genes
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln, polygamma
@@ -15,8 +17,8 @@ from dediag.cohort import frozen
 from dediag.model import likelihood
 from dediag.model.coefficients import NATURAL_RIDGE, Data, Space, fit_coefficients
 from dediag.model.design import Design
-from dediag.model.dispersion import gene_wise, largest, search
-from dediag.model.kernels import special
+from dediag.model.dispersion import GeneWise, gene_wise, largest, search
+from dediag.model.kernels import profile_likelihood, special, vector
 from dediag.model.outliers import CooksRule, Means, distances
 from dediag.model.weights import NO_WEIGHTS
 
@@ -37,20 +39,69 @@ def data_of(gene: OddGene, weights: np.ndarray = NO_WEIGHTS) -> Data:
     )
 
 
+@njit
+def log_rising(y, r):
+    table = np.empty(special.TABLE)
+    special.fill_table(r, 0, table)
+    return special.log_rising(y, r, table)
+
+
+@njit
+def derivative_gap(y, mu, r):
+    table = np.empty(special.TABLE)
+    special.fill_table(r, 1, table)
+    return special.derivative_gap(y, mu, r, table)
+
+
+@njit
+def of_one_sample(y, mu, r):
+    """Likelihood without lgamma(y + 1), both derivatives over log alpha and the weight, as the loops have them."""
+    one, w = np.ones(1), np.empty(1)
+    value = profile_likelihood.likelihood(y * one, mu * one, one, r, w)
+    first, second = profile_likelihood.likelihood_slopes(y * one, mu * one, one, r, w)
+    return value, first, second, w[0]
+
+
+@njit
+def logs(x):
+    return vector.log(x), vector.log_plus(x)
+
+
+@pytest.mark.parametrize("x", [1e-300, 1e-12, 0.3, 0.70710678, 0.70710679, 1.0, 1.41421356, 2.0, 1e5, 1e300])
+def test_logarithms_are_those_of_the_library(x: float) -> None:
+    log, log_plus = logs(x)
+    assert log == pytest.approx(math.log(x), rel=4e-16, abs=0)
+    assert log_plus == pytest.approx(math.log1p(x), rel=4e-16, abs=0)
+    if x < 1.0:
+        assert logs(-x)[1] == pytest.approx(math.log1p(-x), rel=4e-16, abs=0)
+
+
+@pytest.mark.parametrize("y", COUNTS)
+@pytest.mark.parametrize("r", SIZES)
+def test_the_vector_loops_have_the_likelihood_and_its_derivatives(y: int, r: float) -> None:
+    """Sums over k < y stand for the differences of log-gamma and its derivatives; d/d log alpha = -r d/dr."""
+    k, mu = np.arange(y), y + 3.0
+    value, first, second, weight = of_one_sample(float(y), mu, r)
+    expected = math.fsum([*np.log1p(k / r), -(y + r) * math.log1p(mu / r)])
+    assert value == pytest.approx(expected, rel=1e-11, abs=1e-15 * max(y, 100))
+    slope = math.fsum([*(1.0 / (r + k)), -math.log1p(mu / r), (mu - y) / (mu + r)])
+    scale = max(1.0, y / r) * 1e-15
+    assert first == pytest.approx(-r * slope, rel=1e-9, abs=r * scale)
+    bend = (mu / r - (mu - y) / (mu + r)) / (mu + r) - math.fsum(1.0 / (r + k) ** 2)
+    rounding = r * r * 1e-15 * float(polygamma(1, r))  # the difference of two trigammas
+    assert second == pytest.approx(r * slope + r * r * bend, rel=1e-8, abs=r * scale + rounding)
+    assert weight == pytest.approx(mu / (1.0 + mu / r), rel=1e-12)
+
+
 @pytest.mark.parametrize("y", COUNTS)
 @pytest.mark.parametrize("r", SIZES)
 def test_differences_of_log_gamma_and_its_derivatives_are_the_sums_they_stand_for(y: int, r: float) -> None:
-    k, table, mu = np.arange(y), np.empty(special.TABLE), y + 3.0
-    special.fill_table(r, 0, table)
+    k, mu = np.arange(y), y + 3.0
     # the Stirling form subtracts y: it is right to the last digits of y
     rounding = 1e-15 * max(y, 100)
-    assert special.log_rising(float(y), r, table) == pytest.approx(math.fsum(np.log1p(k / r)), rel=1e-11, abs=rounding)
-    special.fill_table(r, 2, table)
-    first, second = special.derivative_gaps(float(y), mu, r, table)
+    assert log_rising(float(y), r) == pytest.approx(math.fsum(np.log1p(k / r)), rel=1e-11, abs=rounding)
     expected = math.fsum([*(1.0 / (r + k)), -math.log1p(mu / r)])
-    assert first == pytest.approx(expected, rel=1e-9, abs=1e-15 * max(1.0, y / r))
-    # at r = 1e12 the difference of two trigammas is at the last digits of each
-    assert second == pytest.approx(math.fsum(1.0 / (r + k) ** 2), rel=1e-8, abs=1e-15 * float(polygamma(1, r)))
+    assert derivative_gap(float(y), mu, r) == pytest.approx(expected, rel=1e-9, abs=1e-15 * max(1.0, y / r))
 
 
 def definition_rounding(y: np.ndarray, alpha: float) -> float:
@@ -67,7 +118,9 @@ def test_newton_dispersion_is_the_best_point_of_the_definition(gene: OddGene) ->
     for prior in (None, (math.log(0.1), 0.5)):
         start = np.array([0.05])
         mean, variance = (None, math.inf) if prior is None else (np.array([prior[0]]), prior[1])
-        found = math.log(search(data, space, first.cell_mean, start, mean, variance, reference=False)[0][0])
+        found = math.log(
+            search(data, space, replace(first, start=start, dispersion=start), mean, variance, reference=False)[0][0]
+        )
 
         def value(a: float, prior: tuple[float, float] | None = prior) -> float:
             return likelihood.adjusted_profile(a, gene.y, mu, gene.X, prior=prior)
@@ -142,10 +195,9 @@ def test_equal_weights_change_nothing(gene: OddGene) -> None:
     space = Space.of(design)
     contrast, label = np.zeros(gene.X.shape[1]), np.zeros(design.cells.shape[0], np.int64)
     plain, weighted = data_of(gene), data_of(gene, np.ones((1, gene.y.size)))
-    cell_mean = gene_wise(plain, space, reference=False).cell_mean
-    start = np.array([0.05])
-    a = search(plain, space, cell_mean, start, reference=False)[0]
-    b = search(weighted, space, cell_mean, start, reference=False)[0]
+    first = replace(gene_wise(plain, space, reference=False), start=np.array([0.05]))
+    a = search(plain, space, first, reference=False)[0]
+    b = search(weighted, space, first, reference=False)[0]
     np.testing.assert_allclose(a, b, rtol=1e-4 if gene.name == "huge counts" else 1e-6)
     alpha = np.array([gene.alpha])
     one = fit_coefficients(plain, space, alpha, contrast=contrast, label=label)
@@ -163,9 +215,9 @@ def test_weights_of_zero_are_samples_left_out() -> None:
         space, data = Space.of(design), data_of(one, weights)
         zeros, label = np.zeros(2), np.zeros(2, np.int64)
         fitted = fit_coefficients(data, space, np.array([0.2]), contrast=zeros, label=label, reference=False)
-        alpha = search(data, space, fitted.cell_means(space), np.array([0.05]), np.array([-2.0]), 1.0, reference=False)[
-            0
-        ]
+        nothing, start = np.full(1, np.nan), np.array([0.05])
+        first = GeneWise(start, start, start, fitted.cell_means(space), start, np.zeros(1, np.int64), nothing, nothing)
+        alpha = search(data, space, first, np.array([-2.0]), 1.0, reference=False)[0]
         results.append((fitted.beta, fitted.se, alpha))
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)

@@ -34,9 +34,13 @@ CACHE_FOLDER = _cache_folder()
 _previous, config.CACHE_DIR = config.CACHE_DIR, str(CACHE_FOLDER)
 try:  # a kernel takes its cache folder when it is declared, that is: while these modules are imported
     from dediag.model.kernels.coefficients import fit_coefficients
+    from dediag.model.kernels.cooks import draw_cooks
     from dediag.model.kernels.dispersion import fit_dispersions
-    from dediag.model.kernels.moments import cooks_distances, moments
-    from dediag.model.kernels.threads import set_threads
+    from dediag.model.kernels.least_squares import draw_coefficients
+    from dediag.model.kernels.medians import draw_medians
+    from dediag.model.kernels.moments import draw_moments
+    from dediag.model.kernels.optimum import draw_dispersions
+    from dediag.model.kernels.threads import each, set_threads
 finally:
     config.CACHE_DIR = _previous
 
@@ -49,9 +53,13 @@ def compiled() -> bool:
 __all__ = [
     "CACHE_FOLDER",
     "compiled",
-    "cooks_distances",
+    "draw_coefficients",
+    "draw_cooks",
+    "draw_dispersions",
+    "draw_medians",
+    "draw_moments",
+    "each",
     "fit_coefficients",
     "fit_dispersions",
-    "moments",
     "set_threads",
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from dediag.model.kernels.compilation import inner
 
 
-@njit(error_model="numpy")
+@inner
 def cholesky(A, p):
     """Replace the lower triangle of A[:p, :p] by its Cholesky factor; return log det A, -inf if not positive."""
     log_det = 0.0
@@ -25,7 +25,7 @@ def cholesky(A, p):
     return log_det
 
 
-@njit(error_model="numpy")
+@inner
 def solve(L, b, p):
     """Replace b[:p] by the solution of L L' x = b."""
     for i in range(p):
@@ -38,7 +38,7 @@ def solve(L, b, p):
         b[i] /= L[i, i]
 
 
-@njit(error_model="numpy")
+@inner
 def solve_columns(L, B, p):
     """Replace B[:p, :p] by the solution of L L' X = B."""
     for j in range(p):

@@ -1,4 +1,4 @@
-"""Coefficients of every gene by iteratively reweighted least squares, log link, small ridge.
+"""Coefficients of every gene by reweighted least squares that stop where the reference's stop: log link, small ridge.
 
 The design enters as cells (its distinct rows) in a well-conditioned basis: beta = transform @ gamma. McCullagh and
 Nelder (1989), section 2.5; ridge, floor and stopping rule as Love, Huber, Anders (2014) and its implementation.
@@ -10,9 +10,9 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from dediag.model.kernels.algebra import cholesky, solve, solve_columns
+from dediag.model.kernels.compilation import expanded, inner, kernel
 from dediag.model.kernels.special import TABLE, fill_table, log_one_plus, log_rising
 from dediag.model.kernels.threads import over_genes
 
@@ -26,7 +26,7 @@ SMALLEST_MEAN = 0.5
 LARGEST_COEFFICIENT = 30.0
 
 
-@njit(error_model="numpy")
+@inner
 def information(alpha, mu, weight, cell, basis, sums, B):
     """B = basis' W basis with W = diag(weight / (1/mu + alpha)), lower triangle and its mirror."""
     n_cells, p = basis.shape
@@ -42,7 +42,7 @@ def information(alpha, mu, weight, cell, basis, sums, B):
             B[i, k] = B[k, i] = b
 
 
-@njit(error_model="numpy")
+@inner
 def means(gamma, s, cell, basis, floor, eta, mu):
     """Linear predictor of each cell and mean of each sample, not below floor."""
     n_cells, p = basis.shape
@@ -54,7 +54,7 @@ def means(gamma, s, cell, basis, floor, eta, mu):
         mu[j] = max(floor, s[j] * math.exp(eta[cell[j]]))
 
 
-@njit(error_model="numpy")
+@inner
 def fixed_log_likelihood(alpha, y, weight):
     """The part of the NB log-likelihood that does not depend on the mean."""
     table = np.empty(TABLE)
@@ -66,7 +66,7 @@ def fixed_log_likelihood(alpha, y, weight):
     return total
 
 
-@njit(error_model="numpy")
+@inner
 def mean_log_likelihood(alpha, y, mu, log_size, eta, cell, floor, weight):
     """The part of the NB log-likelihood that depends on the mean."""
     total = 0.0
@@ -78,7 +78,7 @@ def mean_log_likelihood(alpha, y, mu, log_size, eta, cell, floor, weight):
     return total
 
 
-@njit(error_model="numpy", inline="always")
+@expanded
 def weighted_step(alpha, y, s, mu, weight, cell, basis, penalty, eta, sums, score, B, gamma):
     """One step of reweighted least squares: replaces gamma; False if the system is singular."""
     n_cells, p = basis.shape
@@ -111,7 +111,7 @@ def weighted_step(alpha, y, s, mu, weight, cell, basis, penalty, eta, sums, scor
     return True
 
 
-@njit(error_model="numpy")
+@inner
 def too_large(gamma, transform):
     """Whether a coefficient of the design, on the natural log scale, passes the bound or is not a number."""
     p = gamma.size
@@ -124,12 +124,12 @@ def too_large(gamma, transform):
     return False
 
 
-@njit(error_model="numpy", inline="always")
-def iterate(alpha, y, s, weight, cell, basis, transform, penalty, label, tolerance, max_iterations, by_deviance,
+@expanded
+def iterate(alpha, y, s, weight, cell, basis, transform, penalty, label, tolerance, max_iterations,
             gamma, eta, mu, log_size, sums, score, B, step):  # fmt: skip
     """Iterate gamma to convergence; returns the number of iterations, max_iterations if it failed."""
     means(gamma, s, cell, basis, SMALLEST_MEAN, eta, mu)
-    fixed = fixed_log_likelihood(alpha, y, weight) if by_deviance else 0.0
+    fixed = fixed_log_likelihood(alpha, y, weight)
     before = np.empty(eta.size)
     deviance_before = 0.0
     iterations = 0
@@ -142,27 +142,21 @@ def iterate(alpha, y, s, weight, cell, basis, transform, penalty, label, toleran
         if too_large(gamma, transform):
             return max_iterations
         means(gamma, s, cell, basis, SMALLEST_MEAN, eta, mu)
-        step[:] = 0.0
-        moved = 0.0
+        step[0] = step[1] = 0.0
         for c in range(eta.size):
-            change = abs(eta[c] - before[c])
-            moved = max(moved, change)
             if label[c] > 0:
-                step[label[c] - 1] = max(step[label[c] - 1], change)
-        if by_deviance:
-            deviance = -2.0 * (fixed + mean_log_likelihood(alpha, y, mu, log_size, eta, cell, SMALLEST_MEAN, weight))
-            change = abs(deviance - deviance_before) / (abs(deviance) + 0.1)
-            if math.isnan(change):
-                return max_iterations
-            if iterations > 1 and change < tolerance:
-                break
-            deviance_before = deviance
-        elif moved < tolerance:
+                step[label[c] - 1] = max(step[label[c] - 1], abs(eta[c] - before[c]))
+        deviance = -2.0 * (fixed + mean_log_likelihood(alpha, y, mu, log_size, eta, cell, SMALLEST_MEAN, weight))
+        change = abs(deviance - deviance_before) / (abs(deviance) + 0.1)
+        if math.isnan(change):
+            return max_iterations
+        if iterations > 1 and change < tolerance:
             break
+        deviance_before = deviance
     return iterations
 
 
-@njit(error_model="numpy", inline="always")
+@expanded
 def sandwich(B, C, penalty, p):
     """Replace C = information by (I + P)^-1 I (I + P)^-1; B = information is used up."""
     for k in range(p):
@@ -179,7 +173,7 @@ def sandwich(B, C, penalty, p):
     solve_columns(B, C, p)
 
 
-@njit(error_model="numpy")
+@inner
 def quadratic_root(row, C, p):
     """Square root of row' C row: a standard error."""
     total = 0.0
@@ -189,9 +183,9 @@ def quadratic_root(row, C, p):
     return math.sqrt(max(total, 0.0))
 
 
-@njit(error_model="numpy", inline="always")
+@expanded
 def fit_gene(i, y, s, weight, cell, basis, transform, penalty, projector, contrast, label, alpha, tolerance,
-             max_iterations, by_deviance, with_likelihood, intercept_only, beta, se, contrast_se, log_likelihood,
+             max_iterations, intercept_only, beta, se, contrast_se, log_likelihood,
              iterations, last_step):  # fmt: skip
     """Fit one gene and write row i of the results."""
     n_cells, p = basis.shape
@@ -202,9 +196,8 @@ def fit_gene(i, y, s, weight, cell, basis, transform, penalty, projector, contra
     last_step[i, 0] = last_step[i, 1] = 0.0
     for k in range(p):
         gamma[k] = 0.0
-    if with_likelihood:
-        for j in range(m):
-            log_size[j] = math.log(s[j])
+    for j in range(m):
+        log_size[j] = math.log(s[j])
     if intercept_only:
         total, share = 0.0, 0.0
         for j in range(m):
@@ -220,7 +213,7 @@ def fit_gene(i, y, s, weight, cell, basis, transform, penalty, projector, contra
             for k in range(p):
                 gamma[k] += projector[k, j] * z
         iterations[i] = iterate(
-            alpha, y, s, weight, cell, basis, transform, penalty, label, tolerance, max_iterations, by_deviance,
+            alpha, y, s, weight, cell, basis, transform, penalty, label, tolerance, max_iterations,
             gamma, eta, mu, log_size, sums, score, B, last_step[i],
         )  # fmt: skip
     information(alpha, mu, weight, cell, basis, sums, B)
@@ -236,17 +229,15 @@ def fit_gene(i, y, s, weight, cell, basis, transform, penalty, projector, contra
         for h in range(p):
             score[k] += contrast[h] * transform[h, k]
     contrast_se[i] = quadratic_root(score, C, p)
-    log_likelihood[i] = math.nan
-    if with_likelihood:
-        means(gamma, s, cell, basis, 0.0, eta, mu)
-        log_likelihood[i] = fixed_log_likelihood(alpha, y, weight)
-        log_likelihood[i] += mean_log_likelihood(alpha, y, mu, log_size, eta, cell, 0.0, weight)
+    means(gamma, s, cell, basis, 0.0, eta, mu)
+    log_likelihood[i] = fixed_log_likelihood(alpha, y, weight)
+    log_likelihood[i] += mean_log_likelihood(alpha, y, mu, log_size, eta, cell, 0.0, weight)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def coefficients_of(
     first, last, counts, rows, size, weights, cell, basis, transform, penalty, projector, contrast, label, alpha,
-    tolerance, max_iterations, by_deviance, with_likelihood, intercept_only, beta, se, contrast_se, log_likelihood,
+    tolerance, max_iterations, intercept_only, beta, se, contrast_se, log_likelihood,
     iterations, last_step,
 ):  # fmt: skip
     """Fit the genes rows[first:last] and write these rows of the results."""
@@ -254,29 +245,29 @@ def coefficients_of(
         g = rows[i]
         fit_gene(
             i, counts[g], size[g if size.shape[0] > 1 else 0], weights[g if weights.shape[1] > 0 else 0], cell, basis,
-            transform, penalty, projector, contrast, label, alpha[i], tolerance, max_iterations, by_deviance,
-            with_likelihood, intercept_only, beta, se, contrast_se, log_likelihood, iterations, last_step,
+            transform, penalty, projector, contrast, label, alpha[i], tolerance, max_iterations,
+            intercept_only, beta, se, contrast_se, log_likelihood, iterations, last_step,
         )  # fmt: skip
 
 
 def fit_coefficients(
     counts: Array, rows: Index, size: Array, weights: Array, cell: Index, basis: Array, transform: Array,
     penalty: Array, projector: Array, contrast: Array, label: Index, alpha: Array, tolerance: float,
-    max_iterations: int, by_deviance: bool, with_likelihood: bool, intercept_only: bool,
+    max_iterations: int, intercept_only: bool,
 ) -> tuple[Array, Array, Array, Array, Index, Array]:  # fmt: skip
     """Coefficients of counts[rows] at these dispersions.
 
     projector (n_coefficients, n_samples) gives least-squares starts; contrast (n_coefficients,) in the design's
     coefficients; label (n_cells,) is 1 for the test level, 2 for the reference level, else 0. Returns natural-log
-    coefficients and standard errors (n_rows, n_coefficients), contrast SE (n_rows,), log-likelihood (n_rows,;
-    NaN unless asked for), iterations (n_rows,), and the last step per group (n_rows, 2).
+    coefficients and standard errors (n_rows, n_coefficients), contrast SE (n_rows,), log-likelihood (n_rows,),
+    iterations (n_rows,), and the last step per group (n_rows, 2).
     """
     n, p = rows.size, basis.shape[1]
     beta, se, last_step = np.empty((n, p)), np.empty((n, p)), np.empty((n, 2))
     contrast_se, log_likelihood, iterations = np.empty(n), np.empty(n), np.empty(n, np.int64)
     over_genes(
         coefficients_of, n, counts, rows, size, weights, cell, basis, transform, penalty, projector, contrast, label,
-        alpha, tolerance, max_iterations, by_deviance, with_likelihood, intercept_only, beta, se, contrast_se,
+        alpha, tolerance, max_iterations, intercept_only, beta, se, contrast_se,
         log_likelihood, iterations, last_step,
     )  # fmt: skip
     return beta, se, contrast_se, log_likelihood, iterations, last_step

@@ -1,4 +1,4 @@
-"""Dispersion of every gene: the reference line search and the exact optimum of the same (penalised) likelihood.
+"""Dispersion of every gene by the reference's line search; `optimum` has the exact optimum of the same objective.
 
 Love, Huber, Anders (2014); the line search is the one the reference implementation documents.
 """
@@ -9,8 +9,8 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from dediag.model.kernels.compilation import expanded, kernel
 from dediag.model.kernels.objective import (
     Gene,
     Prior,
@@ -35,11 +35,10 @@ SMALLEST_DISPERSION = 1e-8
 LOWEST, HIGHEST = -30.0, 10.0  # bounds of the reference's proposals on the log scale
 MAX_TRIES = 100
 GRID = 20
-LAST_STEP = 1e-5  # Newton's steps square their error: the next one would be below 1e-9
 USED_WEIGHT = 0.01  # samples of smaller weight do not enter the determinant
 
 
-@njit(error_model="numpy", inline="always")
+@expanded
 def line_search(a, gene, space, prior, work):
     """The reference's ascent from a: (a, initial objective, last objective, number of tries)."""
     value, initial, d, step = -math.inf, 0.0, 0.0, 0.0
@@ -72,11 +71,11 @@ def line_search(a, gene, space, prior, work):
             if accepted % 5 == 0:
                 step /= 2.0
         value = new
-        d, _ = slope(a, 1, gene, space, prior, work)
+        d = slope(a, gene, space, prior, work)
     return a, initial, value, tries
 
 
-@njit(error_model="numpy", inline="always")
+@expanded
 def grid_search(high, gene, space, prior, work):
     """Best of 20 points on the log scale, then of 20 points one coarse step around it, as the reference rounds."""
     low = math.log(SMALLEST_DISPERSION)
@@ -94,95 +93,17 @@ def grid_search(high, gene, space, prior, work):
     return best
 
 
-@njit(error_model="numpy", inline="always")
-def slope_at_zero(low, gene, space, prior, work):
-    """Derivative of the objective at the lower bound, where NB and Poisson differ to first order only."""
-    y, mu, weight = gene.y, gene.mu, gene.weight
-    total = 0.0
-    for j in range(y.size):
-        term = 0.5 * ((y[j] - mu[j]) ** 2 - y[j])
-        total += term * weight[j] if weight.size > 0 else term
-    _, d1, _ = determinant(SMALLEST_DISPERSION, 1, gene, space, work)
-    return SMALLEST_DISPERSION * (total + d1) - (low - prior.mean) / prior.variance
-
-
-@njit(error_model="numpy", inline="always")
-def newton(start, high, gene, space, prior, work):
-    """Exact optimum of the objective in [log 1e-8, high], how many derivatives it took, and the gain over the start.
-
-    The gain is the trapezoid rule with its end correction over the derivatives at both ends, infinite for a step of
-    more than one unit, where that would not be exact enough.
-
-    Newton steps on the derivative, kept inside a bracket. Without a prior a start at the lower bound shows no
-    overdispersion and stays there, as in the reference: trend and prior leave such genes out.
-    """
-    low = math.log(SMALLEST_DISPERSION)
-    if start <= low + 1e-6 and not prior.variance < math.inf:
-        return low, 0, math.inf
-    left, right = low, high
-    at_low = slope_at_zero(low, gene, space, prior, work)
-    gain, first, curvature = math.inf, 0.0, 0.0
-    a = min(max(start, low), high)
-    tries = 0
-    while tries < MAX_TRIES:
-        d, d2 = slope(a, 2, gene, space, prior, work)
-        tries += 1
-        if tries == 1:
-            first, curvature = d, d2
-        if a >= high and d >= 0.0:
-            return high, tries, gain
-        if d > 0.0:
-            left = a
-        else:
-            right = a
-        if d2 < 0.0:
-            step = min(max(-d / d2, -3.0), 3.0)
-        elif d <= 0.0 and at_low <= 0.0 and left == low:  # convex and falling: it falls all the way from the bound
-            right = low
-            break
-        else:
-            step = 2.0 if d > 0.0 else -2.0
-        new = a + step
-        if new >= high and right == high:
-            new = high
-        elif new <= left or new >= right:
-            if left == low and at_low <= 0.0 and right - low < 1.0:
-                right = low
-                break
-            new = 0.5 * (left + right)
-        moved = abs(new - a)
-        a = new
-        if moved < LAST_STEP:
-            break
-    if right <= low:
-        return low, tries, math.inf
-    moved = a - start
-    if abs(moved) < 1.0:
-        gain = 0.5 * moved * first + moved * moved / 12.0 * (curvature - d2)
-    if at_low <= 0.0:  # the bound is a local optimum too
-        best = -math.inf
-        inside = a
-        for k in range(2):
-            point = low if k == 0 else inside
-            value = objective(point, gene, space, prior, work)
-            if value > best:
-                best, a = value, point
-        if a == low:
-            gain = math.inf
-    return a, tries, gain
-
-
-@njit(error_model="numpy", inline="always")
+@expanded
 def little_gain(before, after):
     """Whether the objective rose by less than a millionth of its size: then a gene-wise estimate stays at its start.
 
-    A rule of the method, whatever the search: at high counts, where the objective is large, many moment estimates stay.
+    At high counts, where the objective is large, many moment estimates stay.
     """
     return after < before + abs(before) / 1e6
 
 
-@njit(error_model="numpy", inline="always")
-def fit_gene(y, s, weights, mean, start, prior_mean, prior_variance, largest, reference, space):
+@expanded
+def fit_gene(y, s, weights, mean, start, prior_mean, prior_variance, largest, space):
     """Dispersion of one gene and the number of tries."""
     m = y.size
     n_cells, p = space.basis.shape
@@ -196,22 +117,8 @@ def fit_gene(y, s, weights, mean, start, prior_mean, prior_variance, largest, re
             weight[j] = weights[j] if has_prior else max(weights[j], 1e-6)
     gene = Gene(y, mu, weight, used)
     prior = Prior(prior_mean, prior_variance)
-    work = Work(np.empty((3, n_cells)), np.empty((p, p)), np.empty((p, p)), np.empty((p, p)), np.empty(TABLE))
+    work = Work(np.empty((2, n_cells)), np.empty((p, p)), np.empty((p, p)), np.empty(TABLE))
     high = math.log(largest)
-    if not reference:
-        a, tries, gain = newton(math.log(start), high, gene, space, prior, work)
-        if has_prior or tries == 0:
-            return math.exp(a), tries
-        initial = 0.0
-        for k in range(2):  # one place calls the objective: less to compile
-            value = objective(math.log(start) if k == 0 else a, gene, space, prior, work)
-            if k == 1:
-                gain = value - initial
-                break
-            initial = value
-            if gain < math.inf:
-                break
-        return (start if little_gain(initial, initial + gain) else math.exp(a)), tries
     a, initial, last, tries = line_search(math.log(start), gene, space, prior, work)
     alpha = math.exp(a)
     finish = tries == MAX_TRIES
@@ -225,23 +132,23 @@ def fit_gene(y, s, weights, mean, start, prior_mean, prior_variance, largest, re
     return min(max(alpha, SMALLEST_DISPERSION), largest), tries
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def dispersions_of(
     first, last, counts, rows, size, weights, cell, basis, diagonal, shift, mean, start, prior_mean, prior_variance,
-    largest, reference, dispersion, tries,
+    largest, dispersion, tries,
 ):  # fmt: skip
     """Fit the genes rows[first:last] and write these rows of the results."""
     for i in range(first, last):
         g = rows[i]
         dispersion[i], tries[i] = fit_gene(
             counts[g], size[g if size.shape[0] > 1 else 0], weights[g if weights.shape[1] > 0 else 0], mean[i],
-            start[i], prior_mean[i], prior_variance, largest, reference, Space(cell, basis, diagonal, shift),
+            start[i], prior_mean[i], prior_variance, largest, Space(cell, basis, diagonal, shift),
         )  # fmt: skip
 
 
 def fit_dispersions(
     counts: Array, rows: Index, size: Array, weights: Array, cell: Index, basis: Array, diagonal: bool, shift: float,
-    mean: Array, start: Array, prior_mean: Array, prior_variance: float, largest: float, reference: bool,
+    mean: Array, start: Array, prior_mean: Array, prior_variance: float, largest: float,
 ) -> tuple[Array, Index]:  # fmt: skip
     """Dispersion of counts[rows]: (dispersion, tries), each (n_rows,).
 
@@ -252,6 +159,6 @@ def fit_dispersions(
     dispersion, tries = np.empty(rows.size), np.empty(rows.size, np.int64)
     over_genes(
         dispersions_of, rows.size, counts, rows, size, weights, cell, basis, diagonal, shift, mean, start, prior_mean,
-        prior_variance, largest, reference, dispersion, tries,
+        prior_variance, largest, dispersion, tries,
     )  # fmt: skip
     return dispersion, tries

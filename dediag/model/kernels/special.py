@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from dediag.model.kernels.compilation import inlined, inner
 
 DIRECT = 8  # counts below this are done by sums
 ASYMPTOTIC = 10.0  # arguments from here on are done by series; smaller ones are shifted up by DIRECT first
 SERIES = DIRECT + 1  # column of the table that holds the series at the (shifted) argument
-TABLE = (3, DIRECT + 3)
+TABLE = (2, DIRECT + 3)
 LARGE_ARGUMENT = 4934720.0
 HALF_LOG_2_PI = 0.918938533204672741780329736406
 
 
-@njit(error_model="numpy")
+@inner
 def log_one_plus(x):
     """log(1 + x), by the plain logarithm (three times as quick) where that loses no more than two digits."""
     return math.log(1.0 + x) if abs(x) > 0.05 else math.log1p(x)
 
 
-@njit(error_model="numpy")
+@inlined
 def stirling(x):
     """lgamma(x) - (x - 1/2) log x + x - log(2 pi)/2, for x >= 8: 1e-14."""
     z = 1.0 / (x * x)
@@ -33,7 +33,7 @@ def stirling(x):
     return (1.0 / 12 - z * (1.0 / 360 - z * series)) / x
 
 
-@njit(error_model="numpy")
+@inlined
 def digamma_series(x):
     """log x - digamma(x), for x >= 8: 1e-14."""
     z = 1.0 / (x * x)
@@ -41,7 +41,7 @@ def digamma_series(x):
     return 0.5 / x + series
 
 
-@njit(error_model="numpy")
+@inlined
 def trigamma_series(x):
     """trigamma(x), for x >= 8: 1e-14."""
     z = 1.0 / (x * x)
@@ -49,12 +49,12 @@ def trigamma_series(x):
     return (1.0 + 0.5 / x + series) / x
 
 
-@njit(error_model="numpy")
+@inner
 def fill_table(r, order, table):
-    """Put what depends on r alone into the table of shape TABLE: order 0 for log_rising, 2 for the derivatives.
+    """Put what depends on r alone into the table of shape TABLE: order 0 for log_rising, 1 for derivative_gap.
 
-    Row 0: sums of log(1 + k/r); row 1: of 1/(r + k); row 2: of 1/(r + k)^2, each over k below the column's number, up
-    to DIRECT. Then the series at the argument from which the asymptotic form starts, and the log of its ratio to r.
+    Row 0: sums of log(1 + k/r); row 1: of 1/(r + k), each over k below the column's number, up to DIRECT. Then the
+    series at the argument from which the asymptotic form starts, and the log of its ratio to r.
     """
     base = r if r >= ASYMPTOTIC else r + DIRECT
     if order == 0:
@@ -66,16 +66,13 @@ def fill_table(r, order, table):
         table[0, SERIES] = stirling(base)
         table[0, SERIES + 1] = math.log(base / r)
         return
-    table[1, 0] = table[2, 0] = 0.0
+    table[1, 0] = 0.0
     for k in range(DIRECT):
-        inverse = 1.0 / (r + k)
-        table[1, k + 1] = table[1, k] + inverse
-        table[2, k + 1] = table[2, k] + inverse * inverse
+        table[1, k + 1] = table[1, k] + 1.0 / (r + k)
     table[1, SERIES] = digamma_series(base)
-    table[2, SERIES] = trigamma_series(base)
 
 
-@njit(error_model="numpy")
+@inner
 def log_rising(y, r, table):
     """lgamma(y + r) - lgamma(r) - y log r for a whole count y >= 0 and r > 0."""
     if y < DIRECT:
@@ -87,7 +84,7 @@ def log_rising(y, r, table):
     return table[0, DIRECT] + tail + stirling(y + r) - table[0, SERIES]
 
 
-@njit(error_model="numpy")
+@inner
 def likelihood_term(y, mu, r, table):
     """log_rising(y, r) - (y + r) log(1 + mu/r) as (term, ratio) with value term - log(ratio)/2.
 
@@ -103,25 +100,18 @@ def likelihood_term(y, mu, r, table):
     return term + stirling(total) - table[0, SERIES], total / high
 
 
-@njit(error_model="numpy")
-def derivative_gaps(y, mu, r, table):
-    """digamma(y + r) - digamma(r) - log(1 + mu/r), and trigamma(r) - trigamma(y + r); y >= 0 whole, mu > 0, r > 0."""
+@inner
+def derivative_gap(y, mu, r, table):
+    """digamma(y + r) - digamma(r) - log(1 + mu/r) for a whole count y >= 0, mu > 0 and r > 0."""
     if y < DIRECT:
-        return table[1, int(y)] - log_one_plus(mu / r), table[2, int(y)]
-    inverse = 1.0 / (y + r)
-    z = inverse * inverse
-    series = 1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * 691.0 / 32760))
-    first = 0.5 * inverse + z * (1.0 / 12 - z * (1.0 / 120 - z * series))
-    series = 1.0 / 42 - z * (1.0 / 30 - z * (5.0 / 66 - z * 691.0 / 2730))
-    second = (1.0 + 0.5 * inverse + z * (1.0 / 6 - z * (1.0 / 30 - z * series))) * inverse
+        return table[1, int(y)] - log_one_plus(mu / r)
+    gap = table[1, SERIES] - digamma_series(y + r)
     if r >= ASYMPTOTIC:
-        return log_one_plus((y - mu) / (mu + r)) - first + table[1, SERIES], table[2, SERIES] - second
-    ratio = (y + r) * r / ((r + DIRECT) * (r + mu))
-    first = table[1, DIRECT] + math.log(ratio) - first + table[1, SERIES]
-    return first, table[2, DIRECT] + table[2, SERIES] - second
+        return log_one_plus((y - mu) / (mu + r)) + gap
+    return table[1, DIRECT] + math.log((y + r) * r / ((r + DIRECT) * (r + mu))) + gap
 
 
-@njit(error_model="numpy")
+@inner
 def reference_log_gamma(x):
     """lgamma(x) with the rounding of the reference's formula, which decides where its likelihood is flat.
 

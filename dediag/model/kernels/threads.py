@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+One = TypeVar("One")
+Result = TypeVar("Result")
 
 CHUNKS_PER_THREAD = 8
 SMALLEST_CHUNK = 64
@@ -30,9 +36,9 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def over_genes(kernel: Any, n: int, *arguments: object) -> None:
-    """Call kernel(first, last, *arguments) for chunks that cover range(n)."""
-    chunk = max(SMALLEST_CHUNK, -(-n // (threads() * CHUNKS_PER_THREAD)))
+def over_genes(kernel: Any, n: int, *arguments: object, smallest: int = SMALLEST_CHUNK) -> None:
+    """Call kernel(first, last, *arguments) for chunks of at least `smallest` that cover range(n)."""
+    chunk = max(smallest, -(-n // (threads() * CHUNKS_PER_THREAD)))
     if threads() == 1 or n <= chunk:
         kernel(0, n, *arguments)
         return
@@ -41,3 +47,11 @@ def over_genes(kernel: Any, n: int, *arguments: object) -> None:
     with ThreadPoolExecutor(threads()) as pool:
         for task in [pool.submit(kernel, i, min(i + chunk, n), *arguments) for i in range(0, n, chunk)]:
             task.result()
+
+
+def each(function: Callable[[One], Result], items: Iterable[One]) -> list[Result]:
+    """The function of every item, in order, in as many threads as the kernels use."""
+    if threads() == 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(threads()) as pool:
+        return list(pool.map(function, items))
