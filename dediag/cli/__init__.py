@@ -76,7 +76,9 @@ def _failed(error: Exception) -> int:
 def _fit(args: argparse.Namespace) -> int:
     from dediag.cli import places
 
-    target = None if args.output == Path("-") else places.for_table(args.output, (args.counts, args.samples))
+    target = None
+    if args.output != Path("-"):
+        target = places.for_table(args.output, (args.counts, args.samples), overwrite=args.overwrite)
     cohort, _ = _cohort(args)
     _prepare(args)
     from dediag.model.fit import fit
