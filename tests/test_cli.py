@@ -156,6 +156,18 @@ def test_whole_number_covariate_gets_a_notice(tmp_path, inputs, capsys):
     assert "write C(batch)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["fit", "audit"])
+def test_a_reference_level_that_nobody_named_is_said(monkeypatch, tmp_path, inputs, capsys, command):
+    samples = pd.read_csv(inputs[1], sep="\t")
+    samples.assign(dose=["low", "mid", "high"] * 3 + ["low", "mid"]).to_csv(tmp_path / "s.tsv", sep="\t", index=False)
+    monkeypatch.setattr(reporting, "audit", lambda *_, **__: (_ for _ in ()).throw(InputError("enough")))
+    words = [command, inputs[0], str(tmp_path / "s.tsv"), "--design", "~ dose", "--contrast", "dose", "mid", "--quiet"]
+    assert main([*words, "-o", str(tmp_path / "out")]) == (0 if command == "fit" else 2)
+    assert "note: the contrast names no reference level of 'dose': 'high' was chosen of high, low" in (
+        capsys.readouterr().err
+    )
+
+
 def test_output_is_refused_before_anything_is_computed(monkeypatch, tmp_path, inputs, capsys):
     from dediag import simulation
 

@@ -120,7 +120,9 @@ def _audited(
     from dediag.report import write
     from dediag.reporting import audit
 
-    for notice in build(args.design, cohort.samples, contrasts.references(args.contrast, cohort.samples)).notices:
+    asked = contrasts.references(args.contrast, cohort.samples)
+    design = build(args.design, cohort.samples, asked)
+    for notice in design.notices + contrasts.resolve(args.contrast, design, asked).notices:  # before the long run
         _say(f"note: {notice}")
     with bar.shown(_say, quiet=args.quiet) as progress:
         report = audit(
