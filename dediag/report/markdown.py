@@ -44,6 +44,7 @@ def _first_page(report: Report) -> str:
         f"Overall status: **{overall}** ({digest.tally(report.findings)}). {digest.remark(report)}".rstrip(),
         "\n".join(_line(finding) for finding in ranked[: digest.TOP]),
         groups,
+        "\n".join(f"- Note: {_safe(notice)}." for notice in report.fit.notices),
         "```\n" + "\n".join(digest.summary_lines(report)) + "\n```",
         _grid(("base mean", "genes", "calls", "share up", "median LFC of all genes"), strata),
         f"Not given, and what that disables: {_safe(digest.absent(report))}" if report.inputs.absent else "",

@@ -102,7 +102,8 @@ def test_first_screen(words) -> None:
     for expected in (
         "A check of ours broke", "worst of them says: conclusions change", "case test 71", "control reference 29",
         "out of 12029 with nonzero total read count", "LFC > 0 (up) : 72, 0.6%", "low counts : 700, 5.8%",
-        "500 and more", "Not given, and what that disables:", "112 calls at risk", "Use group-wise dispersions",
+        "500 and more", "Note: write C(batch)", "Not given, and what that disables:", "112 calls at risk",
+        "Use group-wise dispersions",
     ):  # fmt: skip
         assert expected in first
     order = [first.index(name) for name in ("defect of dediag", "about 19 %", "below 0.9 CPM")]

@@ -18,6 +18,7 @@ def test_says_what_the_page_says(text, report) -> None:
         assert f"### {finding.question}" in text
     for expected in ("| `lfc_bias_median` | 0.00412 | -0.006 to 0.0135 | 0.05 | log2 |", "(112 calls at risk)",
                      "| 10 to 50 | 2301 | 31 | 0.19 | -0.034 |", "Not given, and what that disables",
+                     "- Note: write C(batch), &lt;script>",
                      "a defect of dediag, not of your data", "seed 1, dediag 0.1.0"):  # fmt: skip
         assert expected in text
 
