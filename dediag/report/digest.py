@@ -34,6 +34,12 @@ def by_importance(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(asking, key=lambda f: (-f.status.severity, -(f.calls_at_risk or 0)))
 
 
+def risk(finding: Finding) -> str:
+    """`12 calls at risk`; empty where that is not known, and where none is beside a pass, which goes without saying."""
+    n = finding.calls_at_risk
+    return "" if n is None or (n == 0 and finding.status.severity <= 0) else f"{counted(n, 'call')} at risk"
+
+
 def by_section(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
     """Sections that have findings, in the catalogue's order."""
     placed = {finding_id for _, ids in SECTIONS for finding_id in ids}

@@ -60,14 +60,14 @@ def _line(finding: Finding) -> str:
     words.append(digest.DEFECT if finding.status is Status.ERROR else _safe(finding.headline))
     if finding.advice:
         words.append(f"Do: {_safe(finding.advice)}")
-    if finding.calls_at_risk is not None:
-        words.append(f"({counted(finding.calls_at_risk, 'call')} at risk)")
+    if digest.risk(finding):
+        words.append(f"({digest.risk(finding)})")
     return " ".join(words)
 
 
 def _finding(finding: Finding) -> str:
     words = STATUS_WORDS[finding.status]
-    risk = f", {counted(finding.calls_at_risk, 'call')} at risk" if finding.calls_at_risk is not None else ""
+    risk = f", {digest.risk(finding)}" if digest.risk(finding) else ""
     parts = [f"### {_safe(finding.question)}", f"{words.sign} **{words.word}**{risk} ({_code(finding.id)})"]
     if finding.status is Status.ERROR:
         parts.append(

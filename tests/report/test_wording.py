@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dediag.report.digest import base_mean_range, by_importance, summary_lines, tally
+from dediag.finding import Finding, Status
+from dediag.report.digest import base_mean_range, by_importance, risk, summary_lines, tally
 from dediag.report.report import Stratum
 from dediag.report.wording import blocks, cell, counted, interval, label, number, percent
 
@@ -59,6 +60,17 @@ def test_worst_first_then_most_calls_at_risk(report) -> None:
     assert [f.id for f in by_importance(report.findings)] == [
         "log_scale_tests", "heteroskedasticity", "noise_floor", "sign_asymmetry",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "n", "text"),
+    [
+        (Status.PASS, 0, ""), (Status.PASS, None, ""), (Status.PASS, 3, "3 calls at risk"), (Status.SKIPPED, 0, ""),
+        (Status.WARN, 0, "0 calls at risk"), (Status.FAIL, 1, "1 call at risk"), (Status.WARN, None, ""),
+    ],
+)  # fmt: skip
+def test_calls_at_risk_where_they_say_something(status, n, text) -> None:
+    assert risk(Finding("own", "?", status, "", calls_at_risk=n)) == text
 
 
 def test_tally(report) -> None:
