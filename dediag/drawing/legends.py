@@ -68,7 +68,7 @@ def _make(ax: Axes, title: str | None, columns: int = 1, location: Place = "belo
     below = location == "below"
     handles, labels = ax.get_legend_handles_labels()
     made = ax.legend(
-        handles, labels, loc="upper left" if below else location, title=title or None, ncols=columns,
+        handles, labels, loc="upper left" if location == "below" else location, title=title or None, ncols=columns,
         fontsize=FONT_SIZE - 1, title_fontsize=FONT_SIZE - 1, alignment="left", frameon=not below, framealpha=0.9,
         edgecolor="none", borderpad=0.4, borderaxespad=0.0 if below else 0.5, handlelength=2.4, columnspacing=1.6,
         scatterpoints=1,
