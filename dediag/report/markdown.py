@@ -75,7 +75,11 @@ def _finding(finding: Finding) -> str:
         )
     else:
         parts += [_safe(finding.headline), f"Why: {_safe(finding.reason)}" if finding.reason else ""]
-    parts.append(f"What to do: {_safe(finding.advice)}" if finding.advice else "")
+    asks = finding.advice and finding.advice != digest.NOTHING_TO_DO
+    parts.append(f"What to do: {_safe(finding.advice)}" if asks else "")
+    if finding.status.severity <= 0:  # a pass is told shortly; its evidence lies beside
+        parts.append(_links(finding))
+        return "\n\n".join(part for part in parts if part)
     parts += [
         f"![{_safe(figure.alt)}]({figure_file(figure, finding)})\n\n*{_safe(figure.caption)}*"
         for figure in finding.figures
@@ -83,6 +87,15 @@ def _finding(finding: Finding) -> str:
     parts.append(_metrics(finding.metrics))
     parts += [_table(table, finding) for table in finding.tables]
     return "\n\n".join(part for part in parts if part)
+
+
+def _links(finding: Finding) -> str:
+    """The known numbers of a finding in a line, and where its figures and tables lie."""
+    numbers = [f"{_code(m.name)} {_safe(number(m.value))}" for m in digest.known(finding.metrics)]
+    files = [figure_file(figure, finding) for figure in finding.figures]
+    files += [table_file(table, finding) for table in finding.tables]
+    lines = ("Numbers: " + ", ".join(numbers) if numbers else "", ", ".join(f"[{file}]({file})" for file in files))
+    return "\n\n".join(line for line in lines if line)
 
 
 def _metrics(metrics: Sequence[Metric]) -> str:
