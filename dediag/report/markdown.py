@@ -91,7 +91,7 @@ def _finding(finding: Finding) -> str:
 
 def _links(finding: Finding) -> str:
     """The known numbers of a finding in a line, and where its figures and tables lie."""
-    numbers = [f"{_code(m.name)} {_safe(number(m.value))}" for m in digest.known(finding.metrics)]
+    numbers = [f"{_code(m.name)} {_safe(number(m.value, m.limit))}" for m in digest.known(finding.metrics)]
     files = [figure_file(figure, finding) for figure in finding.figures]
     files += [table_file(table, finding) for table in finding.tables]
     lines = ("Numbers: " + ", ".join(numbers) if numbers else "", ", ".join(f"[{file}]({file})" for file in files))
@@ -102,8 +102,8 @@ def _metrics(metrics: Sequence[Metric]) -> str:
     rows = [
         (
             _code(m.name),
-            _safe(number(m.value)),
-            interval(m.low, m.high),
+            _safe(number(m.value, m.limit)),
+            interval(m.low, m.high, m.limit),
             "" if m.limit is None else number(m.limit),
             _safe(m.unit or ""),
         )

@@ -21,6 +21,19 @@ def test_number(value, text) -> None:
     assert number(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [(2.502, 2.5, "2.502"), (2.498, 2.5, "2.498"), (2.6, 2.5, "2.6"), (0.06004, 0.06, "0.06004"), (2.5, 2.5, "2.5"),
+     (1234.4, 1234.0, "1234.4"), (7, 7.5, "7"), (None, 1.0, "not available"), (-0.0, 0.05, "0"), ("s1", 1.0, "s1")],
+)  # fmt: skip
+def test_a_number_stays_on_its_side_of_its_limit(value, limit, text) -> None:
+    assert number(value, limit) == text
+
+
+def test_ends_of_an_interval_stay_on_their_side_of_the_limit() -> None:
+    assert interval(0.0599991, 0.0600004, 0.06) == "0.059999 to 0.0600004"
+
+
 def test_cells_can_be_copied() -> None:
     assert [cell(v) for v in (12029, 12345.6, None, "a,b", True)] == ["12029", "12346", "NA", "a,b", "yes"]
 

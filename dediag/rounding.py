@@ -1,0 +1,39 @@
+"""Numbers for reading that never contradict a verdict: rounded on their side of a limit, and never to -0."""
+
+from __future__ import annotations
+
+import math
+
+MOST = 18  # digits; 17 tell any two floats apart
+
+
+def settled(value: float, *limits: float, digits: int = 3) -> str:
+    """The value with `digits` significant digits, or as many more as keep it on its side of each limit: `2.502`."""
+    for n in range(digits, MOST):
+        text = f"{value:.{n}g}"
+        if all(_side(float(text), limit) == _side(value, limit) for limit in limits):
+            return text
+    return f"{value!r}"
+
+
+def apart(value: float, *others: float, decimals: int = 0) -> list[str]:
+    """All numbers with equally many decimals, as few as keep `value` on its side of each other: `53.8`, `44.0`, `53.7`.
+
+    For a value beside the ends of an interval, which are rounded themselves.
+    """
+    numbers = (value, *others)
+    for n in range(decimals, MOST):
+        texts = [fixed(number, n) for number in numbers]
+        if all(_side(float(texts[0]), float(t)) == _side(value, o) for t, o in zip(texts[1:], others, strict=True)):
+            return texts
+    return [repr(number) for number in numbers]
+
+
+def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
+    """The value with this many decimals; with `sign` also a plus, but none of either before zero: `0.00`, `+0.01`."""
+    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    return text if not math.isfinite(value) or float(text) != 0.0 else text.lstrip("+-")
+
+
+def _side(value: float, limit: float) -> int:
+    return (value > limit) - (value < limit)
