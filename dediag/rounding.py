@@ -35,5 +35,14 @@ def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
     return text if not math.isfinite(value) or float(text) != 0.0 else text.lstrip("+-")
 
 
+def span(low: float | None, high: float | None) -> str:
+    """A stretch of expression: `below 10`, `10 to 50`, `500 and more`, `all`; None, zero and infinity are open ends."""
+    start = "" if low is None or low == 0.0 else f"{low:g}"
+    end = "" if high is None or math.isinf(high) else f"{high:g}"
+    if start and end:
+        return f"{start} to {end}"
+    return f"{start} and more" if start else f"below {end}" if end else "all"
+
+
 def _side(value: float, limit: float) -> int:
     return (value > limit) - (value < limit)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dediag.rounding import apart, fixed, settled
+from dediag.rounding import apart, fixed, settled, span
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
@@ -40,6 +40,13 @@ def test_apart() -> None:
 )  # fmt: skip
 def test_no_negative_zero(value, sign, text) -> None:
     assert fixed(value, 3, sign=sign) == text
+
+
+def test_stretches_of_expression() -> None:
+    ends = [(0.0, 10.0), (None, 10), (10, 50.5), (500, None), (1000.0, math.inf), (0, None), (None, None)]
+    assert [span(*pair) for pair in ends] == [
+        "below 10", "below 10", "10 to 50.5", "500 and more", "1000 and more", "all", "all",
+    ]  # fmt: skip
 
 
 @given(NUMBERS, NUMBERS)
