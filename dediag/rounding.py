@@ -35,6 +35,11 @@ def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
     return text if not math.isfinite(value) or float(text) != 0.0 else text.lstrip("+-")
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 gene`, `1,200 genes`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def span(low: float | None, high: float | None) -> str:
     """A stretch of expression: `below 10`, `10 to 50`, `500 and more`, `all`; None, zero and infinity are open ends."""
     start = "" if low is None or low == 0.0 else f"{low:g}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dediag.rounding import apart, fixed, settled, span
+from dediag.rounding import apart, counted, fixed, settled, span
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
@@ -40,6 +40,11 @@ def test_apart() -> None:
 )  # fmt: skip
 def test_no_negative_zero(value, sign, text) -> None:
     assert fixed(value, 3, sign=sign) == text
+
+
+def test_counted() -> None:
+    found = [counted(1, "gene"), counted(2500, "gene"), counted(2, "pass", "passes")]
+    assert found == ["1 gene", "2,500 genes", "2 passes"]
 
 
 def test_stretches_of_expression() -> None:

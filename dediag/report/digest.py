@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from dediag.finding import Finding, Status
 from dediag.report.plain import plain
-from dediag.report.wording import STATUS_WORDS, counted, number, percent
+from dediag.report.wording import STATUS_WORDS, number, percent
+from dediag.rounding import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

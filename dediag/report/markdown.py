@@ -9,7 +9,8 @@ from dediag.finding import Status
 from dediag.report import digest
 from dediag.report.html import ROWS, head
 from dediag.report.report import figure_file, table_file
-from dediag.report.wording import STATUS_WORDS, cell, counted, interval, label, number
+from dediag.report.wording import STATUS_WORDS, cell, interval, label, number
+from dediag.rounding import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -82,11 +82,6 @@ def percent(count: int, total: int) -> str:
     return f"{100 * count / total:.2g}%" if total else "0%"
 
 
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 gene`, `1,200 genes`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
 def label(name: str) -> str:
     """A metric's or column's name as words: `lfc_bias_ci_low` becomes `LFC bias CI low`."""
     words = " ".join(_UPPER.get(word, word) for word in name.split("_"))

@@ -6,7 +6,7 @@ import pytest
 from dediag.finding import Finding, Status
 from dediag.report.digest import base_mean_range, by_importance, risk, summary_lines, tally
 from dediag.report.report import Stratum
-from dediag.report.wording import blocks, cell, counted, interval, label, number, percent
+from dediag.report.wording import blocks, cell, interval, label, number, percent
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,6 @@ def test_cells_can_be_copied() -> None:
 def test_words() -> None:
     assert label("lfc_bias_ci_low") == "LFC bias CI low"
     assert label("n_de_below") == "Number of DE below"
-    assert counted(1, "gene") == "1 gene"
-    assert counted(2500, "gene") == "2,500 genes"
     assert (interval(None, None), interval(0.1, None), interval(None, 2)) == ("", "from 0.1", "up to 2")
     assert [percent(72, 12029), percent(114, 12029), percent(700, 12029), percent(0, 0)] == [
         "0.6%",
