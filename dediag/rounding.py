@@ -7,10 +7,11 @@ import math
 MOST = 18  # digits; 17 tell any two floats apart
 
 
-def settled(value: float, *limits: float, digits: int = 3) -> str:
+def settled(value: float, *limits: float, digits: int = 3, sign: bool = False) -> str:
     """The value with `digits` significant digits, or as many more as keep it on its side of each limit: `2.502`."""
+    value += 0.0  # no -0
     for n in range(digits, MOST):
-        text = f"{value:.{n}g}"
+        text = f"{value:{'+' if sign else ''}.{n}g}"
         if all(_side(float(text), limit) == _side(value, limit) for limit in limits):
             return text
     return f"{value!r}"
