@@ -116,6 +116,7 @@ def _fit_summary(study: Study) -> FitSummary:
         filter_threshold=fit.filter_threshold,
         trend=fit.trend.kind,
         prior_variance=fit.prior_variance,
+        notices=fit.notices,
     )
 
 

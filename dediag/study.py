@@ -18,13 +18,16 @@ from dediag.resample import draws
 from dediag.resample.streams import stream
 from dediag.stats.error_model import ErrorModel
 from dediag.stats.error_rate import log_variance
+from dediag.stats.fellows import most
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dediag.cohort import Cohort
     from dediag.model.dispersion import GroupDispersion
+    from dediag.model.exact import Optimum
     from dediag.model.nbfit import NBFit
+    from dediag.model.sample_shares import CooksShares
     from dediag.model.shrinkage import Shrunken
     from dediag.model.size_factors import Method
     from dediag.resample.against_full import Drawn
@@ -39,6 +42,8 @@ EXPRESSED = 10.0  # mean count in both groups from which log variances and shift
 RATIO_EDGES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)  # base means between which dispersions are compared
 RATIO_GENES = 30  # fewest genes whose ratio of dispersions is given
 SHIFT_KNOTS = np.linspace(-4.0, 4.0, 9)  # log2 ratios of dispersions at which the shift is simulated
+LEFT_OUT = 50  # most samples that are left out in turn ...
+FELLOWS = 5  # ... and how many of them are of the same group at least, if it has so many
 STRATUM_EDGES = (10.0, 50.0, 500.0)  # base means between the report's expression strata
 
 
@@ -157,6 +162,21 @@ class Study:
         """Fitted mean of the reference group at size factor 1: (n_genes,); see `mean_test`."""
         return self._group_means[1]
 
+    @cached_property
+    def above_floor(self) -> NDArray[np.intp]:
+        """Positions of the genes with counts whose fitted means are 0.5 or more in every sample."""
+        from dediag.model.exact import floor_genes
+
+        seen = np.isfinite(self.fit.dispersion) & (self.fit.base_mean > 0.0)
+        return frozen(np.flatnonzero(seen & ~floor_genes(self.fit)), np.intp)
+
+    @cached_property
+    def exact(self) -> Optimum:
+        """The exact optimum of the coefficients at the main fit's dispersions."""
+        from dediag.model.exact import optimum
+
+        return optimum(self.fit)
+
     # Dispersions and effects -----------------------------------------------------------------------------------------
 
     @cached_property
@@ -266,6 +286,19 @@ class Study:
         return draws.control(
             self.fit, settings.draws, settings.draw_size, self.log_variance_ratio or 1.0, self.rng("control draws")
         )
+
+    @cached_property
+    def cooks_shares(self) -> CooksShares:
+        """Each sample's share of Cook's distance, mean over the genes above the floor."""
+        from dediag.model.sample_shares import cooks_shares
+
+        return cooks_shares(self.fit, self.above_floor)
+
+    @cached_property
+    def leave_one_out(self) -> Subsets | None:
+        """All samples but one, for each of both groups', or for the LEFT_OUT with most of Cook's distance."""
+        group = np.where(self.test_samples, 0, np.where(self.reference_samples, 1, -1))
+        return draws.leave_one_out(self.fit, most(self.cooks_shares.observed, group, LEFT_OUT, FELLOWS).tolist())
 
     @cached_property
     def log_variance_ratio(self) -> float | None:

@@ -1,8 +1,9 @@
 """Findings -> which explanation of a surprising result the evidence supports, in a fixed order, each with its evidence.
 
-A result is surprising when a diagnostic of direction, floors or variance, or balanced refits, warn or fail. Support
-repeats what a diagnostic judged (warn: moderate, fail: strong) and applies no limits of its own, save for direction:
-an effect that points the other way explains nothing. What was not assessed is said to be not excluded.
+A result is surprising when a diagnostic of direction, floors or variance, or refits of some of the samples, warn or
+fail. Support repeats what a diagnostic judged (warn: moderate, fail: strong) and applies no limits of its own, save for
+direction and cause: an effect that points the other way explains nothing, and neither does an alarm about something
+else. What was not assessed is said to be not excluded.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dediag.finding import Status
+from dediag.rounding import counted, fixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 Support = Literal["none", "weak", "moderate", "strong"]
 
-SURPRISING = ("imbalance", "sign_asymmetry", "noise_floor", "heteroskedasticity")
+SURPRISING = ("imbalance", "influence", "replicability", "sign_asymmetry", "noise_floor", "heteroskedasticity")
 JUDGED: dict[Status, Support] = {Status.PASS: "none", Status.WARN: "moderate", Status.FAIL: "strong"}
 
 
@@ -59,16 +61,40 @@ def explain(findings: Sequence[Finding]) -> list[Explanation]:
 def _imbalance(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
     finding = known["imbalance"]
     observed, predicted = _value(finding, "lfc_bias_median"), _value(finding, "lfc_bias_predicted")
-    full, balanced = _value(finding, "up_fraction_full"), _value(finding, "up_fraction_balanced")
-    said = [] if finding.status is Status.PASS else [finding.headline]  # an alarm may be about the error rate alone
+    names = {
+        "full": "in the full data",
+        "balanced": "in balanced draws",
+        "control": "in control draws of the study's ratio",
+    }
+    fractions = {where: _value(finding, f"up_fraction_{name}") for name, where in names.items()}
+    support, said = JUDGED[finding.status], []
+    if finding.status is not Status.PASS and _shifted(finding) is False:
+        support = "none"
+        said.append(
+            "Unequal size moves no fold changes here; its alarm is about the error rate (see unequal dispersion)."
+        )
+    elif finding.status is not Status.PASS:
+        said.append(finding.headline)
     if observed is not None and predicted is not None:
         said.append(
-            f"Refits of balanced draws move the median log2 fold change by {observed:+.3f}, where the sizes alone"
-            f" predict {predicted:+.3f}."
+            f"Refits of balanced draws move the median log2 fold change by {fixed(observed, 3, sign=True)}, where the"
+            f" sizes alone predict {fixed(predicted, 3, sign=True)}."
         )
-    if full is not None and balanced is not None:
-        said.append(f"{_percent(full)} of the calls are up in the full data, {_percent(balanced)} in balanced draws.")
-    return JUDGED[finding.status], " ".join(said) or finding.headline
+    if fractions["in the full data"] is not None and fractions["in balanced draws"] is not None:
+        shares = [f"{_percent(share)} {where}" for where, share in fractions.items() if share is not None]
+        said.append(f"Up among the calls: {', '.join(shares)}.")
+    weights = known.get("group_weights")
+    moved = None if weights is None else _value(weights, "max_lfc_change")
+    if weights is not None and weights.status is Status.PASS and moved is not None:
+        said.append(f"Weighting the groups equally moves no fold change by more than {moved:.1g} log2.")
+    return support, " ".join(said) or finding.headline
+
+
+def _shifted(finding: Finding) -> bool | None:
+    """Whether the difference of observed and predicted shift surely lies beyond its limit; None: unknown."""
+    low, high = _value(finding, "lfc_bias_ci_low"), _value(finding, "lfc_bias_ci_high")
+    limit = next((m.limit for m in finding.metrics if m.name == "lfc_bias_ci_high"), None)
+    return None if low is None or high is None or limit is None else low > limit or high < -limit
 
 
 def _dispersion_shift(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
@@ -78,8 +104,8 @@ def _dispersion_shift(known: Mapping[str, Finding]) -> tuple[Support, str] | Non
         return None
     toward = "up" if shift > 0 else "down"
     statement = (
-        f"The groups' dispersions let the normalisation move all fold changes by {shift:+.3f} log2 ({toward}), whatever"
-        " the truth."
+        f"The groups' dispersions let the normalisation move all fold changes by {fixed(shift, 3, sign=True)} log2"
+        f" ({toward}), whatever the truth."
     )
     lean = _lean(known)
     if lean is not None and lean != toward:
@@ -94,7 +120,7 @@ def _noise_floor(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
         return JUDGED[finding.status], finding.headline
     if below == 0:
         return "none", "No call lies below the floor of either group."
-    statement = f"{below:.0f} calls lie below the higher group's floor."
+    statement = f"{counted(int(below), 'call')} below the higher group's floor."
     share_below, share_above = _value(finding, "up_fraction_below"), _value(finding, "up_fraction_above")
     if share_below is not None and share_above is not None:
         statement += f" {_percent(share_below)} of them are up, against {_percent(share_above)} of those above it."
@@ -106,10 +132,32 @@ def _unequal_dispersion(known: Mapping[str, Finding]) -> tuple[Support, str] | N
     ratio, size = _value(finding, "log2_dispersion_ratio"), _value(finding, "predicted_size")
     said = []
     if ratio is not None:
-        said.append(f"The test group's dispersion is {2.0**ratio:.2g} times the reference group's.")
+        said.append(f"The test group's dispersion is {2.0**ratio:.2f} times the reference group's.")
     if size is not None:
         said.append(f"Tests at nominal 5 % are predicted to reject {_percent(size)} of genes without a difference.")
     return JUDGED[finding.status], " ".join(said) or finding.headline
+
+
+def _one_sample(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    finding = known["influence"]
+    worst = next((m.value for m in finding.metrics if m.name == "worst_sample"), None)
+    change, share = _value(finding, "de_change_worst"), _value(finding, "cooks_share_worst")
+    said = [] if finding.status is Status.PASS else [finding.headline]
+    if worst is not None and change is not None:
+        said.append(f"Without {worst} the number of calls changes by {fixed(change, 0, sign=True)}.")
+    if worst is not None and share is not None:
+        said.append(f"{worst} has {_percent(share)} of all Cook's distances.")
+    lists = known.get("replicability")
+    if lists is not None and lists.status in (Status.WARN, Status.FAIL):
+        observed, expected = _value(lists, "jaccard_observed"), _value(lists, "jaccard_expected")
+        if observed is not None and expected is not None:
+            said.append(f"Lists of drawn samples overlap by {observed:.2f} where the model alone gives {expected:.2f}.")
+    return JUDGED[finding.status], " ".join(said) or finding.headline
+
+
+def _unconverged(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    finding = known["convergence"]
+    return JUDGED[finding.status], finding.headline
 
 
 def _biology(known: Mapping[str, Finding], others: Sequence[Explanation]) -> Explanation | None:
@@ -138,6 +186,8 @@ CANDIDATES: tuple[tuple[str, str, Callable[[Mapping[str, Finding]], tuple[Suppor
     ("dispersion_shift", "heteroskedasticity", _dispersion_shift),
     ("noise_floor", "noise_floor", _noise_floor),
     ("unequal_dispersion", "heteroskedasticity", _unequal_dispersion),
+    ("one_sample", "influence", _one_sample),
+    ("model_misfit", "convergence", _unconverged),
 )
 
 

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 
 from agreement_cases import cases, size_factor_rows
-from agreement_measures import Measure, Reference, real_references, simulated_references
+from agreement_measures import Measure
+from reference_cohorts import Reference, real_references, simulated_references
 
 HERE = Path(__file__).resolve().parent
 Rows = dict[str, list[Measure]]  # case -> rows

@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from agreement_measures import (
-    FEW_DF,
     JACCARD,
     Measure,
-    Reference,
     call_rows,
     dispersion_rows,
     largest,
@@ -30,6 +28,7 @@ from agreement_measures import (
     relative,
     with_bars,
 )
+from reference_cohorts import FEW_DF, Reference
 
 from dediag.model.fit import fit
 from dediag.model.size_factors import NormFactors, NormMethod, SizeFactors, norm_factors, size_factors

@@ -184,3 +184,14 @@ def test_the_report_of_an_audit_is_valid_and_complete(register):
     assert set(tables["samples"]["group"]) == {"case", "control"}
     assert sum(tables["samples"]["cooks_share"]) == pytest.approx(1.0)
     assert {len(column) for column in tables["samples"].values()} == {12}
+
+
+def test_notices_of_the_fit_are_in_the_report(register):
+    register(one=diagnostic())
+    data = cohort()
+    samples = data.samples.assign(batch=[4, 4, 6, 6] * 3, dose=["low", "mid", "high"] * 4)
+    report = reporting.audit(replace(data, samples=samples), "~ batch + dose", ("dose", "mid"))
+    assert len(report.fit.notices) == 2
+    assert "write C(batch)" in report.fit.notices[0]
+    assert "'high' was chosen of high, low" in report.fit.notices[1]
+    assert from_json(to_json(report)).fit.notices == report.fit.notices

@@ -144,6 +144,6 @@ def test_order_does_not_matter(tmp_path, capsys, study):
     words = ["fit", str(tmp_path / "c.tsv"), str(tmp_path / "s.tsv"), "--design", "~ group"]
     words += ["--contrast", "group", "case", "control", "-o", str(tmp_path / "r.tsv")]
     assert main(words) == 0
-    words += ["--drop-samples", "case02,case03,case04"]
+    words += ["--drop-samples", "case02,case03,case04", "--overwrite"]
     assert main(words) == 0
     assert "note: level 'case' of 'group' has one sample" in capsys.readouterr().err

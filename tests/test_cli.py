@@ -156,22 +156,41 @@ def test_whole_number_covariate_gets_a_notice(tmp_path, inputs, capsys):
     assert "write C(batch)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["fit", "audit"])
+def test_a_reference_level_that_nobody_named_is_said(monkeypatch, tmp_path, inputs, capsys, command):
+    samples = pd.read_csv(inputs[1], sep="\t")
+    samples.assign(dose=["low", "mid", "high"] * 3 + ["low", "mid"]).to_csv(tmp_path / "s.tsv", sep="\t", index=False)
+    monkeypatch.setattr(reporting, "audit", lambda *_, **__: (_ for _ in ()).throw(InputError("enough")))
+    words = [command, inputs[0], str(tmp_path / "s.tsv"), "--design", "~ dose", "--contrast", "dose", "mid", "--quiet"]
+    assert main([*words, "-o", str(tmp_path / "out")]) == (0 if command == "fit" else 2)
+    assert "note: the contrast names no reference level of 'dose': 'high' was chosen of high, low" in (
+        capsys.readouterr().err
+    )
+
+
 def test_output_is_refused_before_anything_is_computed(monkeypatch, tmp_path, inputs, capsys):
-    monkeypatch.setattr(fit, "fit", lambda *_, **__: pytest.fail("computed"))
-    monkeypatch.setattr(reporting, "audit", lambda *_, **__: pytest.fail("computed"))
+    from dediag import simulation
+
+    for module, name in ((fit, "fit"), (reporting, "audit"), (simulation, "simulate"), (simulation, "demo_study")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("computed"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
+    folders, long = ("audit", "simulate", "demo"), "x" * 250  # a name, but with no room for that of the partial output
     refused = {
-        "does not exist": [["fit", "nowhere/r.tsv"], ["audit", "nowhere/report"]],
-        "this is a folder": [["fit", "full"]],
-        "replace an input": [["fit", inputs[0]], ["fit", inputs[1]]],
-        "is not empty": [["audit", "full"]],
-        "is a file": [["audit", "full/mine.txt"]],
+        "does not exist": [("fit", "nowhere/r.tsv"), *((command, "nowhere/report") for command in folders)],
+        "this is a folder": [("fit", "full")],
+        "replace an input": [("fit", inputs[0]), ("fit", inputs[1])],
+        "give --overwrite": [("fit", "full/mine.txt"), *((command, "full") for command in folders)],
+        "is a file": [(command, "full/mine.txt") for command in folders],
+        "File name too long": [(command, name) for command in ("fit", *folders) for name in (long, long * 2)],
+        "mounted": [(command, tmp_path.anchor) for command in folders],
     }
     monkeypatch.chdir(tmp_path)
     for said, cases in refused.items():
         for command, output in cases:
-            assert main([command, *inputs, *DESIGN, "-o", output]) == 2
+            words = [*inputs, *DESIGN] if command in ("fit", "audit") else []
+            overwrite = ["--overwrite"] if said == "mounted" else []
+            assert main([command, *words, "-o", output, *overwrite]) == 2
             err = capsys.readouterr().err
             assert said in err, (command, output, err)
             assert len(err.splitlines()) == 1
@@ -179,10 +198,42 @@ def test_output_is_refused_before_anything_is_computed(monkeypatch, tmp_path, in
     assert names(tmp_path / "full") == ["mine.txt"]
 
 
-def test_folder_without_permission(monkeypatch, tmp_path, inputs, capsys):
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    assert main(["fit", *inputs, *DESIGN, "-o", str(tmp_path / "r.tsv")]) == 2
-    assert "may not write" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["fit", "audit", "simulate", "demo"])
+def test_a_place_that_cannot_be_written_is_found_by_trying(monkeypatch, tmp_path, inputs, capsys, command):
+    from dediag import simulation
+
+    for module, name in ((fit, "fit"), (reporting, "audit"), (simulation, "simulate"), (simulation, "demo_study")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("computed"))
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(type(tmp_path), "mkdir", refuse)
+    words = [*inputs, *DESIGN] if command in ("fit", "audit") else []
+    assert main([command, *words, "-o", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert "cannot be written (Read-only file system)" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_fit_overwrites_only_on_request(tmp_path, inputs, capsys):
+    target = tmp_path / "r.tsv"
+    target.write_text("precious")
+    words = ["fit", *inputs, *DESIGN, "--quiet", "-o", str(target)]
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"{target} exists and is not empty; choose another name or give --overwrite\n"
+    assert target.read_text() == "precious"
+    assert main([*words, "--overwrite"]) == 0
+    assert target.read_text().startswith("gene_id\t")
+    assert names(tmp_path) == ["r.tsv"]
+
+
+def test_fit_writes_where_nothing_can_be_lost(tmp_path, inputs):
+    """An empty file, as mktemp makes it, and a device: neither needs --overwrite."""
+    (tmp_path / "empty.tsv").touch()
+    for output in (str(tmp_path / "empty.tsv"), os.devnull):
+        assert main(["fit", *inputs, *DESIGN, "--quiet", "-o", output]) == 0
+    assert (tmp_path / "empty.tsv").read_text().startswith("gene_id\t")
 
 
 def test_failed_writing_leaves_the_old_file(monkeypatch, tmp_path, inputs, capsys):
@@ -193,7 +244,7 @@ def test_failed_writing_leaves_the_old_file(monkeypatch, tmp_path, inputs, capsy
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(type(tmp_path), "write_bytes", full)
-    assert main(["fit", *inputs, *DESIGN, "-o", str(tmp_path / "r.tsv")]) == 2
+    assert main(["fit", *inputs, *DESIGN, "-o", str(tmp_path / "r.tsv"), "--overwrite"]) == 2
     assert "No space left" in capsys.readouterr().err
     assert names(tmp_path) == ["r.tsv"]
     assert (tmp_path / "r.tsv").read_text() == "old"

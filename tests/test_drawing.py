@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dediag import drawing
+from dediag.drawing import legends
 
 
 def figure_of(n_points: int, seed: int = 1) -> str:
@@ -69,6 +70,28 @@ def test_logarithmic_axes_have_plain_numbers(low, high, labels) -> None:
     figure.subplots().set(xscale="log", xlim=(low, high))
     texts = {element.text for element in ElementTree.fromstring(drawing.to_svg(figure)).iter() if element.text}
     assert labels <= texts
+
+
+def test_legends_stand_off_the_data_and_inside_the_figure() -> None:
+    figure = drawing.new_figure(*drawing.PAIR)
+    left, right = axes = figure.subplots(1, 2)
+    for k in range(5):
+        drawing.curve(left, [0, 1], [k, 5 - k], drawing.SERIES[k], label=f"a name that takes room, {k}")
+    drawing.curve(right, [0, 1], [0, 1], label="one")
+    left.set(xlabel="x")
+    right.set_xticks([0, 1], ["slanted words", "more of them"], rotation=30)
+    for ax in axes:
+        drawing.legend(ax, title="What")
+    before = [ax.bbox.height for ax in axes]
+    legends.lay_out(figure)
+    figure.draw_without_rendering()
+    for ax, height in zip(axes, before, strict=True):
+        box = ax.get_legend().get_window_extent()
+        assert box.y1 <= ax.xaxis.get_tightbbox().y0
+        assert box.y0 >= 0.0
+        assert box.width <= ax.bbox.width
+        assert ax.bbox.height == pytest.approx(height, rel=0.35)  # the figure grew, the panel did not pay
+    assert len({ax.bbox.y0 for ax in axes}) == 1
 
 
 def test_no_global_state() -> None:

@@ -22,6 +22,7 @@ ARROWS: dict[str, set[str]] = {
     "cohort": set(),
     "finding": set(),
     "progress": set(),
+    "rounding": set(),
     "stats": set(),
     "readers": {"cohort", "progress"},
     "simulation": {"stats", "cohort"},
@@ -30,10 +31,10 @@ ARROWS: dict[str, set[str]] = {
     "study": {"resample"},
     "contract": {"study", "finding"},
     "drawing": {"finding"},
-    "synthesis": {"finding"},
-    "diagnostics": {"contract", "drawing"},
+    "synthesis": {"finding", "rounding"},
+    "diagnostics": {"contract", "drawing", "rounding"},
     "auditing": {"diagnostics"},
-    "report": {"synthesis", "cohort"},  # cohort: InputError
+    "report": {"synthesis", "cohort", "rounding"},  # cohort: InputError
     "reporting": {"auditing", "synthesis", "report"},
     "lessons": {"reporting"},
     "cli": {"lessons", "__init__"},
@@ -150,7 +151,7 @@ def test_diagnostics_do_not_import_one_another():
 
 
 def test_report_sees_no_study_and_no_model():
-    assert reach(ARROWS)["report"] == {"finding", "synthesis", "cohort"}
+    assert reach(ARROWS)["report"] == {"finding", "synthesis", "cohort", "rounding"}
 
 
 def test_stats_and_model_see_no_figure_and_no_verdict():

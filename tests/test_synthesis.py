@@ -3,7 +3,8 @@
 import pytest
 
 from dediag.finding import Finding, Metric, Status
-from dediag.synthesis import Explanation, explain
+from dediag.report import schema
+from dediag.synthesis import CANDIDATES, Explanation, explain
 
 W, P, F = Status.WARN, Status.PASS, Status.FAIL
 
@@ -106,3 +107,69 @@ def test_missing_numbers_are_not_made_up(value) -> None:
         Explanation("noise_floor", "moderate", "headline of noise_floor"),
         Explanation("unequal_dispersion", "strong", "headline of heteroskedasticity"),
     ]
+
+
+def imbalance_of(status: Status, low: float, high: float) -> Finding:
+    """Imbalance with an interval of the difference between observed and predicted shift."""
+    plain = audit()[0]
+    interval = (Metric("lfc_bias_ci_low", low, limit=-0.05), Metric("lfc_bias_ci_high", high, limit=0.05))
+    control = Metric("up_fraction_control", 0.21)
+    return Finding("imbalance", "?", status, "18 % of genes ...", metrics=(*plain.metrics, *interval, control))
+
+
+@pytest.mark.parametrize("status", [W, F])
+def test_an_alarm_of_imbalance_about_the_error_rate_explains_no_asymmetry(status) -> None:
+    findings = [imbalance_of(status, -0.01, 0.01), *audit(variance=F)[1:]]
+    assert support(findings)["imbalance"] == "none"
+    statement = statements(findings)["imbalance"]
+    assert "its alarm is about the error rate" in statement
+    assert "18 % of genes" not in statement
+    assert "20 % in the full data, 22 % in balanced draws, 21 % in control draws" in statement
+    assert support(findings)["unequal_dispersion"] == "strong"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.06, 0.09), (-0.09, -0.06)])
+def test_an_alarm_of_imbalance_about_a_shift_does(low, high) -> None:
+    assert support([imbalance_of(F, low, high), *audit()[1:]])["imbalance"] == "strong"
+
+
+def test_an_unstable_list_and_a_heavy_sample_are_surprises() -> None:
+    calm = audit(asymmetry=P)
+    sample = finding("influence", F, de_change_worst=-40, cooks_share_worst=0.31)
+    sample = Finding(
+        "influence", "?", F, "Sample s7 carries it.", metrics=(Metric("worst_sample", "s7"), *sample.metrics)
+    )
+    lists = finding("replicability", W, jaccard_observed=0.31, jaccard_expected=0.62)
+    assert explain([*calm, finding("replicability", P, jaccard_observed=0.2)]) == []
+    assert list(support([*calm, lists])) == ["imbalance", "dispersion_shift", "noise_floor", "unequal_dispersion"]
+    found = [*calm, sample, lists]
+    assert support(found)["one_sample"] == "strong"
+    assert list(support(found))[-1] == "one_sample"
+    statement = statements(found)["one_sample"]
+    for said in (
+        "Without s7 the number of calls changes by -40",
+        "31 % of all Cook's",
+        "overlap by 0.31",
+        "gives 0.62",
+    ):
+        assert said in statement
+
+
+def test_new_diagnostics_change_nothing_where_they_are_absent_and_keep_the_order_where_they_are() -> None:
+    more = [
+        finding("influence", P, de_change_worst=1, cooks_share_worst=0.1), finding("convergence", P),
+        finding("replicability", P), finding("group_weights", P, max_lfc_change=1e-6),
+    ]  # fmt: skip
+    before = {e.id: e for e in explain(audit())}
+    after = {e.id: e for e in explain([*audit(), *more])}
+    assert [i for i in after if i in before] == list(before)
+    assert set(after) - set(before) == {"one_sample", "model_misfit"}
+    assert {after[i].support for i in ("one_sample", "model_misfit")} == {"none"}
+    assert "moves no fold change by more than 1e-06" in after["imbalance"].statement
+    assert [after[i] for i in before if i != "imbalance"] == [before[i] for i in before if i != "imbalance"]
+
+
+def test_ids_are_those_of_the_schema_in_its_order() -> None:
+    ids = schema.load()["$defs"]["explanation"]["properties"]["id"]["enum"]
+    named = [name for name, _, _ in CANDIDATES]
+    assert named == [i for i in ids if i in named]

@@ -76,7 +76,9 @@ def _failed(error: Exception) -> int:
 def _fit(args: argparse.Namespace) -> int:
     from dediag.cli import places
 
-    target = None if args.output == Path("-") else places.for_table(args.output, (args.counts, args.samples))
+    target = None
+    if args.output != Path("-"):
+        target = places.for_table(args.output, (args.counts, args.samples), overwrite=args.overwrite)
     cohort, _ = _cohort(args)
     _prepare(args)
     from dediag.model.fit import fit
@@ -118,7 +120,9 @@ def _audited(
     from dediag.report import write
     from dediag.reporting import audit
 
-    for notice in build(args.design, cohort.samples, contrasts.references(args.contrast, cohort.samples)).notices:
+    asked = contrasts.references(args.contrast, cohort.samples)
+    design = build(args.design, cohort.samples, asked)
+    for notice in design.notices + contrasts.resolve(args.contrast, design, asked).notices:  # before the long run
         _say(f"note: {notice}")
     with bar.shown(_say, quiet=args.quiet) as progress:
         report = audit(

@@ -122,6 +122,7 @@ def _fit(command: Parser) -> None:
         metavar="FILE",
         help=".tsv or .csv, also .gz; else to stdout",
     )
+    add("--overwrite", action="store_true", help="replace a file that is not empty")
     add("--search", choices=SEARCHES, default="reference", help="DESeq2's line search, or the exact optimum, faster")
     add("--test", choices=TESTS, default="wald", help="Wald, or likelihood ratio against --reduced")
     add("--reduced", metavar="FORMULA", help="the design without the tested terms, for --test lrt")

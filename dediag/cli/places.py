@@ -20,33 +20,49 @@ if TYPE_CHECKING:
     from dediag.cohort import Cohort
 
 
-def for_table(path: Path, inputs: Sequence[Path]) -> Path:
-    """The absolute path of a file that may be written; InputError where it may not, or would replace an input."""
-    target = writable(path)
-    if target.is_dir():
-        raise InputError(f"{path}: this is a folder; name a file for the results")
-    if target.exists() and any(name.exists() and target.samefile(name) for name in inputs):
-        raise InputError(f"{path}: the results would replace an input file; choose another name")
-    return target
+def for_table(path: Path, inputs: Sequence[Path], *, overwrite: bool) -> Path:
+    """The absolute path of a file that may be made or, with overwrite, replaced; InputError where it may not.
+
+    An input is never replaced. An empty file, a pipe or a device has nothing to lose and needs no overwrite.
+    """
+    with _explained(path):
+        if path.is_dir():
+            raise InputError(f"{path}: this is a folder; name a file for the results")
+        if path.exists() and any(name.exists() and path.samefile(name) for name in inputs):
+            raise InputError(f"{path}: the results would replace an input file; choose another name")
+        if path.exists() and not path.is_file():
+            if not os.access(path, os.W_OK):
+                raise InputError(f"{path}: you may not write there; choose another place")
+            return path.absolute()
+        if path.exists() and path.stat().st_size and not overwrite:
+            raise InputError(f"{path} exists and is not empty; choose another name or give --overwrite")
+    return writable(path)
 
 
 def for_folder(path: Path, *, overwrite: bool) -> Path:
     """The absolute path of a folder that may be made or, with overwrite, replaced; InputError where it may not."""
-    target = writable(path)
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{path}: this is a file; name a folder")
-    if target.exists() and any(target.iterdir()) and not overwrite:
-        raise InputError(f"{path} exists and is not empty; choose another folder or give --overwrite")
-    return target
+    with _explained(path):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: this is a file; name a folder")
+        if path.exists() and any(path.iterdir()) and not overwrite:
+            raise InputError(f"{path} exists and is not empty; choose another folder or give --overwrite")
+    return writable(path)
 
 
 def writable(path: Path) -> Path:
-    """The absolute path of a place in a folder that exists and may be written into; InputError otherwise."""
-    target = path.resolve()
-    if not target.parent.is_dir():
-        raise InputError(f"{path}: its folder {target.parent} does not exist; make it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: you may not write into {target.parent}; choose another place")
+    """The absolute path of a place that can be written, which is tried; InputError otherwise.
+
+    Permissions alone do not tell: names can be too long, file systems read-only, and root is allowed what fails.
+    """
+    with _explained(path):
+        target = path.resolve()
+        if not target.parent.is_dir():
+            raise InputError(f"{path}: its folder {target.parent} does not exist; make it first")
+        if target.is_dir() and os.path.ismount(target):
+            raise InputError(f"{path}: a mounted folder cannot be replaced in one piece; name a folder within it")
+        for stage in (_beside(target, "partial"), *([_beside(target / "in", "partial")] if target.is_dir() else [])):
+            stage.mkdir()
+            stage.rmdir()
     return target
 
 

@@ -39,8 +39,10 @@ from dediag import drawing
 from dediag.contract import Diagnostic, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.coefficients import fit_coefficients
+from dediag.rounding import settled
 from dediag.stats.agreement import spearman
-from dediag.stats.peer_glm import FitColumn, PeerFits, peer_fits
+from dediag.stats.peer_glm import FitColumn, peer_fits
+from dediag.stats.peer_states import COMPARED, Traits, stratified
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,12 +59,9 @@ LFC_LIMIT = 1e-4  # log2
 OPTIMUM_STEP = 1e-11  # natural log, last step of a search that goes on to the maximum
 SE_LIMIT = 1.01  # ratio, either way
 FEWEST_COMPARED = 0.5  # of the sampled genes: agreement on a minority says nothing about the rest of the fit
-FLOOR = 0.5  # fitted mean that the engine does not go below
-LOW_COUNT = 10.0  # base mean
 DISCORDANT_Z = 0.5  # difference of Wald statistics that a reason is sought for ...
 DISCORDANT_SHARE = 0.1  # ... if it is also this share of ours
 EPSILON = 1e-12  # agreement to the last digit has no logarithm
-SHRUNKEN = 1.2  # ratio of dispersions that counts as shrinkage: it moves standard errors by up to a tenth
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class GlmAgreement:
     @property
     def compared(self) -> Mask:
         """Genes on which both programs look for the same finite maximum: (n_sampled,)."""
-        return np.array([s == "compared" for s in self.state])
+        return np.array([s == COMPARED for s in self.state])
 
     @property
     def lfc_difference(self) -> Array:
@@ -116,19 +115,16 @@ def compute(study: Study) -> GlmAgreement:
     offset = np.log(np.broadcast_to(fit.normalisation, fit.cohort.counts.shape))
     counts = fit.fitted_counts
     fits = [peer_fits(counts[g], fit.design.matrix, offset[g], contrast, float(fit.dispersion[g])) for g in rows]
-    mu = fit.mu()
-    optimum = _optimum(study, rows)
-    state = [_state(study, int(g), mu[g], peer, best) for g, peer, best in zip(rows, fits, optimum, strict=True)]
-    if "compared" not in state:
+    given, likelihood = (FitColumn.of([getattr(f, name) for f in fits]) for name in ("given", "likelihood"))
+    ours, traits = fit.lfc[rows], _traits(study, rows)
+    apart, from_maximum = (np.abs(lfc - given.lfc) for lfc in (ours, _optimum(study, rows)))
+    state = traits.states(given.converged, apart, from_maximum, LFC_LIMIT)
+    if not (state == COMPARED).any():
         raise NotAssessable("no gene of the sample has a finite maximum in both programs")
-    likelihood = FitColumn.of([f.likelihood for f in fits])
-    ours = fit.lfc[rows] / fit.lfc_se[rows]
-    discordant = np.abs(likelihood.z - ours) > np.maximum(DISCORDANT_Z, DISCORDANT_SHARE * np.abs(ours))
+    z = ours / fit.lfc_se[rows]
+    discordant = np.abs(likelihood.z - z) > np.maximum(DISCORDANT_Z, DISCORDANT_SHARE * np.abs(z))
     broken = ~(likelihood.converged & np.isfinite(likelihood.z))
-    reason = [
-        _reason(study, int(g), state[i], float(likelihood.alpha[i])) if discordant[i] or broken[i] else ""
-        for i, g in enumerate(rows)
-    ]
+    reason = np.where(discordant | broken, traits.reasons(state, likelihood.alpha), "")
     return GlmAgreement(
         genes=tuple(str(name) for name in study.cohort.genes[rows]),
         base_mean=fit.base_mean[rows],
@@ -136,10 +132,10 @@ def compute(study: Study) -> GlmAgreement:
         lfc=fit.lfc[rows],
         se=fit.lfc_se[rows],
         significant=study.significant[rows],
-        state=tuple(state),
-        reason=tuple(reason),
+        state=tuple(state.tolist()),
+        reason=tuple(reason.tolist()),
         replaced=fit.replaced[rows],
-        given=FitColumn.of([f.given for f in fits]),
+        given=given,
         default=FitColumn.of([f.default for f in fits]),
         likelihood=likelihood,
         quasi=FitColumn.of([f.quasi for f in fits]),
@@ -152,9 +148,7 @@ def _sampled(study: Study) -> NDArray[np.intp]:
     usable = np.flatnonzero((fit.base_mean > 0) & np.isfinite(fit.lfc_se) & (fit.lfc_se > 0))
     if study.settings.all_genes or len(usable) <= SAMPLE_SIZE:
         return usable
-    rng = study.rng("glm agreement")
-    strata = np.array_split(usable[np.argsort(fit.base_mean[usable], kind="stable")], STRATA)
-    return np.sort(np.concatenate([rng.choice(s, SAMPLE_SIZE // STRATA, replace=False) for s in strata]))
+    return usable[stratified(fit.base_mean[usable], SAMPLE_SIZE, STRATA, study.rng("glm agreement"))]
 
 
 def _optimum(study: Study, rows: NDArray[np.intp]) -> Array:
@@ -169,35 +163,18 @@ def _optimum(study: Study, rows: NDArray[np.intp]) -> Array:
     return np.asarray(best.beta @ study.fit.contrast.vector / np.log(2))
 
 
-def _state(study: Study, gene: int, mu: Array, peer: PeerFits, optimum: float) -> str:
-    """Whether a gene has the same finite maximum in both programs, or what keeps it from that."""
+def _traits(study: Study, rows: NDArray[np.intp]) -> Traits:
+    """Our fit of the sampled genes."""
     fit = study.fit
-    counts = fit.fitted_counts[gene]
-    if not counts[study.test_samples].any() or not counts[study.reference_samples].any():
-        return "separation"
-    if mu.min() < FLOOR:
-        return "floor"
-    if not fit.converged[gene]:
-        return "our search did not converge"
-    if not peer.given.converged:
-        return "statsmodels did not converge"
-    theirs = peer.given.effect / np.log(2)
-    if abs(fit.lfc[gene] - theirs) > LFC_LIMIT >= abs(optimum - theirs):
-        return "stopping rule"
-    return "compared"
-
-
-def _reason(study: Study, gene: int, state: str, alpha: float) -> str:
-    """Why the maximum likelihood fit of a gene differs from ours."""
-    fit = study.fit
-    if state in {"separation", "floor"}:
-        return state
-    if fit.replaced[gene] or fit.max_cooks[gene] > fit.cooks_cutoff:
-        return "outlier"
-    if fit.base_mean[gene] < LOW_COUNT:
-        return "low count"
-    ratio = max(alpha, 1e-8) / fit.dispersion[gene]
-    return "dispersion shrinkage" if max(ratio, 1 / ratio) > SHRUNKEN else "unexplained"
+    counts = fit.fitted_counts[rows]
+    return Traits(
+        seen=np.asarray(counts[:, study.test_samples].any(axis=1) & counts[:, study.reference_samples].any(axis=1)),
+        lowest_mean=fit.mu()[rows].min(axis=1),
+        converged=fit.converged[rows],
+        outlying=fit.replaced[rows] | (fit.max_cooks[rows] > fit.cooks_cutoff),
+        mean=fit.base_mean[rows],
+        dispersion=fit.dispersion[rows],
+    )
 
 
 def judge(result: GlmAgreement) -> Verdict:
@@ -214,15 +191,19 @@ def judge(result: GlmAgreement) -> Verdict:
             calls_at_risk=int((bad & result.significant).sum()),
         )
     if n < FEWEST_COMPARED * len(result.state):
-        fallen = [s for s in result.state if s != "compared"]
+        fallen = [s for s in result.state if s != COMPARED]
         why = ", ".join(f"{s} {fallen.count(s)}" for s in sorted(set(fallen)))
-        headline = f"{len(fallen)} of {len(result.state)} sampled genes could not be compared with statsmodels ({why})."
+        headline = (
+            f"{len(fallen)} of {len(result.state)} sampled genes could not be compared with statsmodels ({why}; limit "
+            f"{1 - FEWEST_COMPARED:.0%})."
+        )
         return Verdict(Status.WARN, headline, "Leave out genes with few counts, or compare all genes.", 0)
+    lfc = settled(float(np.nanmax(result.lfc_difference)), LFC_LIMIT, digits=1)
+    se = settled(float(np.nanmax(result.se_ratio)) - 1, SE_LIMIT - 1, digits=1)
     return Verdict(
         Status.PASS,
-        f"On {n} genes statsmodels gives the same fit: fold changes within {np.nanmax(result.lfc_difference):.1g} "
-        f"log2 (limit {LFC_LIMIT:g}), standard errors within {np.nanmax(result.se_ratio) - 1:.1g} (limit "
-        f"{SE_LIMIT - 1:g}).",
+        f"On {n} genes statsmodels gives the same fit: fold changes within {lfc} log2 (limit {LFC_LIMIT:g}), standard "
+        f"errors within {se} of ours (limit {SE_LIMIT - 1:g}).",
         "Nothing to do.",
         calls_at_risk=0,
     )

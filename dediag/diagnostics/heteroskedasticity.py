@@ -21,7 +21,10 @@ dispersions and without effect.
 How to read it: `ratio_ci_low` to `ratio_ci_high` is a 95 % interval of the log2 ratio; that of `predicted_size`
 follows from it. The status looks at the end of the interval that is nearer to health, not at the estimate. The table
 of remedies shows, without applying them, what the list becomes with group dispersions (Satterthwaite t), with the
-shift taken off, and with both; `n_de_group_dispersion` counts the first. Calls at risk vanish with both.
+shift taken off, and with both; `n_de_group_dispersion` counts the first. Calls vanish there for two reasons. The test
+with group dispersions is the more cautious one even between equal groups (a t-test, on dispersions from fewer samples):
+what it loses with both groups at their average dispersion is lost to caution, a loss of power that says nothing about
+the call. The rest is lost to the difference: those are the calls at risk.
 
 What it does not show: `shift_log2` is the part of the median fold change that unequal dispersion explains. A global
 change of expression or of composition moves the median too and cannot be told from the counts alone; the observed
@@ -39,14 +42,16 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.group_test import Remedy, remedies
+from dediag.rounding import apart, fixed, settled, span
+from dediag.stats.error_by_expression import Bins, columns, median
 from dediag.study import EXPRESSED, RATIO_EDGES, RATIO_GENES
 
 if TYPE_CHECKING:
@@ -55,30 +60,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from dediag.stats.error_by_expression import ExpressionBin
     from dediag.stats.error_model import Estimate
     from dediag.study import Study
 
     Array = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
 
 # Limits: of 271 healthy cohorts of 500 genes none passed one, of 88 with dispersion ratio 4 all did (4 v 20 to 20 v 5).
 WARN_SIZE = 0.06  # surely more than this share of genes without effect is called at p < .05
 FAIL_SIZE = 0.10  # twice the nominal rate
 LOW_SIZE = 0.03  # surely fewer than this: power is given away
 WARN_SHIFT = 0.05  # log2 by which all fold changes are surely moved
-
-
-@dataclass(frozen=True)
-class ExpressionBin:
-    """Ratio and error rate among genes of similar expression; ratios log2, test over reference; NaN: too few genes."""
-
-    low: float  # base mean
-    high: float
-    n_genes: int
-    dispersion_test: float  # median of the shrunken dispersions
-    dispersion_reference: float
-    ratio: Estimate
-    size: Estimate  # predicted
+REMEDY_COLUMNS = {
+    "analysis": "name", "n_up": "n_up", "n_down": "n_down", "calls_that_vanish": "vanish", "to_caution": "to_caution",
+    "to_difference": "to_difference", "calls_that_appear": "appear",
+}  # fmt: skip
+MAP_RATIOS = np.linspace(-3.0, 3.0, 13)  # log2, of the figure
 
 
 @dataclass(frozen=True)
@@ -101,8 +98,7 @@ class Heteroskedasticity:
     mean: Array  # (n_shown,) base means at which the trends are shown
     trend_test: Array  # (n_shown,)
     trend_reference: Array  # (n_shown,)
-    map_ratios: Array  # (n_ratios,) log2
-    map_sizes: Array  # (n_ratios, n_bins) predicted size at each ratio
+    map_sizes: Array  # (n_ratios, n_bins) predicted size at each of MAP_RATIOS
 
 
 def compute(study: Study) -> Heteroskedasticity:
@@ -117,22 +113,14 @@ def compute(study: Study) -> Heteroskedasticity:
         test, reference, found = study.group_dispersion_test, study.group_dispersion_reference, study.dispersion_ratio
     except (ValueError, ArithmeticError) as reason:
         raise NotAssessable(f"one group has no dispersion of its own: {reason}") from reason
-    inside = [(fit.base_mean >= low) & (fit.base_mean < high) for low, high in pairwise(RATIO_EDGES)]
     ratio, *ratios = found.estimates()
     model = study.error_model
     tested = np.isfinite(fit.pvalue) & np.isfinite(model.dispersion) & (fit.base_mean > 0)
     overall = model.take(tested)
     shift = None if study.normalisation_shifts is None else overall.shift_estimate(ratio)
     moved = 0.0 if shift is None else shift.value
-    bins = [
-        ExpressionBin(
-            low, high, int((mask & tested).sum()), _median(test.map[mask]), _median(reference.map[mask]), own,
-            model.take(mask & tested).mean_size(own, moved),
-        )
-        for (low, high), mask, own in zip(pairwise(RATIO_EDGES), inside, ratios, strict=True)
-    ]  # fmt: skip
+    bins = Bins.of(fit.base_mean, RATIO_EDGES)
     shown = np.geomspace(1.0, max(float(np.nanmax(fit.base_mean)), 10.0), 60)
-    map_ratios = np.linspace(-3.0, 3.0, 13)
     return Heteroskedasticity(
         groups=(str(fit.contrast.test), str(fit.contrast.reference)),
         sizes=(study.n_test, study.n_reference),
@@ -143,43 +131,59 @@ def compute(study: Study) -> Heteroskedasticity:
         size=overall.mean_size(ratio),
         size_without_shift=float(overall.sizes(ratio.value, 0.0).mean()),
         shift=shift,
-        observed_median_lfc=_median(fit.lfc[expressed]),
-        bins=tuple(bins),
+        observed_median_lfc=median(fit.lfc[expressed]),
+        bins=bins.described(model, tested, (test.map, reference.map), ratios, moved),
         remedies=remedies(fit, test, reference, moved, study.significant),
         n_calls=int(study.significant.sum()),
         mean=shown,
         trend_test=test.curve(shown),
         trend_reference=reference.curve(shown),
-        map_ratios=map_ratios,
-        map_sizes=np.array([[_median(model.take(m & tested).sizes(r)) for m in inside] for r in map_ratios]),
+        map_sizes=bins.sizes_at(model, tested, MAP_RATIOS),
     )
-
-
-def _median(values: Array) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else float("nan")
 
 
 def judge(result: Heteroskedasticity) -> Verdict:
     """Limits on the end of each interval that is nearer to health."""
-    (test, reference), ratio, size, shift = result.groups, result.ratio, result.size, result.shift
-    sentence = (
-        f"Dispersion in {test} is {2.0**ratio.value:.2g} times that in {reference} (95 % interval {2.0**ratio.low:.2g} "
-        f"to {2.0**ratio.high:.2g}); actual error rate about {100 * size.value:.1f} % at nominal 5 %"
-    )
+    size, shift, both = result.size, result.shift, result.remedies[-1]
+    liberal, conservative, failed = size.low >= WARN_SIZE, size.high <= LOW_SIZE, size.low >= FAIL_SIZE
+    sentence = f"{_ratio(result)}; {_error_rate(size, conservative=conservative, failed=failed)}"
+    nearer = 0.0 if shift is None else max(shift.low, -shift.high)
     if shift is not None and abs(shift.value) >= WARN_SHIFT / 2:
-        sentence += f", all fold changes moved by {shift.value:+.2f} log2"
-    liberal, conservative = size.low >= WARN_SIZE, size.high <= LOW_SIZE
-    shifted = shift is not None and max(shift.low, -shift.high) >= WARN_SHIFT
-    if not (liberal or conservative or shifted):
-        return Verdict(Status.PASS, f"{sentence}.", "Nothing to do.", calls_at_risk=0)
-    advice = "Compare the list with those of the table of remedies"
+        least = f"at least {settled(max(nearer, 0.0), WARN_SHIFT, digits=2)}, limit {WARN_SHIFT:g}"
+        sentence += f"; all fold changes moved by {fixed(shift.value, 2, sign=True)} log2 ({least})"
+    if not (liberal or conservative or nearer >= WARN_SHIFT):
+        return Verdict(Status.PASS, f"{sentence}.", f"Nothing to do{_price(result)}.", calls_at_risk=0)
     if conservative:
-        advice += ": the test is conservative, and group dispersions find what it misses."
+        advice = "Compare the list with the table of remedies: group dispersions find what this test misses."
     else:
-        advice += " (group dispersions, recentred size factors), and do not rely on calls that vanish there."
-    status = Status.FAIL if size.low >= FAIL_SIZE else Status.WARN
-    return Verdict(status, f"{sentence}.", advice, calls_at_risk=result.remedies[-1].vanish)
+        advice = (
+            f"Do not rely on the {both.to_difference:,} calls that vanish with both remedies because the groups differ "
+            f"({both.to_caution:,} more vanish there because that test is more cautious)."
+        )
+    return Verdict(Status.FAIL if failed else Status.WARN, f"{sentence}.", advice, calls_at_risk=both.to_difference)
+
+
+def _ratio(result: Heteroskedasticity) -> str:
+    (test, reference), ratio = result.groups, result.ratio
+    value, low, high = apart(2.0**ratio.value, 2.0**ratio.low, 2.0**ratio.high, decimals=2)
+    return f"Dispersion in {test} is {value} times that in {reference} (95 % interval {low} to {high})"
+
+
+def _error_rate(size: Estimate, *, conservative: bool, failed: bool) -> str:
+    """The error rate, and the end of its interval that is judged, on its side of the limit."""
+    limit = FAIL_SIZE if failed else LOW_SIZE if conservative else WARN_SIZE
+    end = settled(100 * (size.high if conservative else size.low), 100 * limit, digits=2)
+    bound = f"at {'most' if conservative else 'least'} {end} %, limit {100 * limit:g} %"
+    return f"actual error rate {fixed(100 * size.value, 1)} % at nominal 5 % ({bound})"
+
+
+def _price(result: Heteroskedasticity) -> str:
+    """What a remedy would cost where nothing asks for one."""
+    groups = result.remedies[0]
+    if not groups.vanish:
+        return ""
+    cost = f": group dispersions would lose {groups.vanish:,} of the {result.n_calls:,} calls"
+    return f"{cost}, {groups.to_caution:,} of them because that test is more cautious, whatever the groups"
 
 
 def metrics(result: Heteroskedasticity) -> list[Metric]:
@@ -203,39 +207,19 @@ def metrics(result: Heteroskedasticity) -> list[Metric]:
 
 def tables(result: Heteroskedasticity) -> list[Table]:
     """Ratio and error rate by expression; remedies."""
-
-    def column(pick: Callable[[ExpressionBin], float]) -> list[float | None]:
-        values = [pick(r) for r in result.bins]
-        return [None if np.isnan(value) else value for value in values]
-
     return [
         Table(
             "expression",
             "Dispersions by base mean (medians of shrunken values), their log2 ratio without small-sample bias with a "
             "95 % interval, and the share of genes without effect that would have p < .05.",
-            {
-                "base_mean_from": column(lambda r: r.low),
-                "n_genes": [r.n_genes for r in result.bins],
-                "dispersion_test": column(lambda r: r.dispersion_test),
-                "dispersion_reference": column(lambda r: r.dispersion_reference),
-                "log2_ratio": column(lambda r: r.ratio.value),
-                "ratio_ci_low": column(lambda r: r.ratio.low),
-                "ratio_ci_high": column(lambda r: r.ratio.high),
-                "predicted_size": column(lambda r: r.size.value),
-                "size_low": column(lambda r: r.size.low),
-                "size_high": column(lambda r: r.size.high),
-            },
+            columns(result.bins),
         ),
         Table(
             "remedies",
-            f"Calls under other analyses of the same counts; the main fit has {result.n_calls}. None is applied.",
-            {
-                "analysis": [r.name for r in result.remedies],
-                "n_up": [r.n_up for r in result.remedies],
-                "n_down": [r.n_down for r in result.remedies],
-                "calls_that_vanish": [r.vanish for r in result.remedies],
-                "calls_that_appear": [r.appear for r in result.remedies],
-            },
+            f"Calls under other analyses of the same counts; the main fit has {result.n_calls:,}. None is applied. "
+            "Calls vanish because the test with group dispersions is more cautious, whatever the groups (to_caution), "
+            "or because the groups differ (to_difference).",
+            {column: [getattr(remedy, name) for remedy in result.remedies] for column, name in REMEDY_COLUMNS.items()},
         ),
     ]
 
@@ -246,8 +230,6 @@ def draw(result: Heteroskedasticity) -> list[Figure]:
 
 
 def _draw_dispersions(result: Heteroskedasticity) -> Figure:
-    from dediag import drawing
-
     figure = drawing.new_figure(*drawing.PAIR)
     left, right = figure.subplots(1, 2)
     test, reference = result.groups
@@ -270,8 +252,6 @@ def _draw_dispersions(result: Heteroskedasticity) -> Figure:
 
 
 def _draw_sizes(result: Heteroskedasticity) -> Figure:
-    from dediag import drawing
-
     figure = drawing.new_figure(*drawing.PAIR)
     left, right = figure.subplots(1, 2)
     _by_expression(left, result, lambda r: r.size, "predicted")
@@ -281,8 +261,8 @@ def _draw_sizes(result: Heteroskedasticity) -> Figure:
     drawing.legend(left)
     known = np.flatnonzero(np.isfinite(result.map_sizes).all(axis=0))[::-2][::-1]  # what grey can tell
     for style, k in zip(drawing.SERIES, known, strict=False):
-        label = _range(RATIO_EDGES[k], RATIO_EDGES[k + 1])
-        drawing.curve(right, 2.0**result.map_ratios, result.map_sizes[:, k], style, label=label)
+        label = span(RATIO_EDGES[k], RATIO_EDGES[k + 1])
+        drawing.curve(right, 2.0**MAP_RATIOS, result.map_sizes[:, k], style, label=label)
     drawing.reference_line(right, 2.0**result.ratio.value, axis="x", role="observed")
     drawing.band(right, 2.0**result.ratio.low, 2.0**result.ratio.high, axis="x")
     drawing.reference_line(right, 0.05, role="not_significant")
@@ -302,18 +282,12 @@ def _draw_sizes(result: Heteroskedasticity) -> Figure:
 
 def _by_expression(ax: Axes, result: Heteroskedasticity, pick: Callable[[ExpressionBin], Estimate], role: str) -> None:
     """Values with intervals by expression bin."""
-    from dediag import drawing
-
     rows = [r for r in result.bins if pick(r).known]
     at = np.arange(len(rows), dtype=float)
     value, low, high = np.array([pick(r) for r in rows]).reshape(-1, 3).T
     drawing.intervals(ax, at, value, low, high, role=role)
-    ax.set_xticks(at, [_range(r.low, r.high) for r in rows], rotation=30, ha="right")
+    ax.set_xticks(at, [span(r.low, r.high) for r in rows], rotation=30, ha="right")
     ax.set_xlabel("base mean")
-
-
-def _range(low: float, high: float) -> str:
-    return f"{low:g} and more" if np.isinf(high) else f"{low:g} to {high:g}"
 
 
 DIAGNOSTIC = Diagnostic(

@@ -41,7 +41,6 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,8 +49,10 @@ from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.transformation import variance_stabilized
+from dediag.rounding import settled
 from dediag.stats import agreement, log_tests
-from dediag.stats.log_gap import Drawn, FoldChanges, Gap, TwoGroups
+from dediag.stats.fold_changes import FoldChanges
+from dediag.stats.log_gap import Drawn, Gap, TwoGroups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,6 @@ CONCORDANCE_LIMIT = 0.7  # of well-expressed genes; .97 to .998 on five real dat
 WELL_EXPRESSED = 10.0  # base mean
 MOSTLY = 0.5  # of the gap explained
 STRAYS_LIMIT = 0.05  # share of strays; the model itself gives STRAY_SHARE
-EDGES = (-np.inf, *np.round(np.arange(-1.0, 1.05, 0.1), 1), np.inf)  # of the histogram of differences
 IRREGULAR = "Counts are not negative binomial in at least one group: look for lost counts, outliers, mixed samples."
 TOP = (50, 100, 200, 500)  # sizes at which the tops of the lists are compared
 
@@ -179,11 +179,13 @@ def judge(result: LogScaleTests) -> Verdict:
     at_risk = int((result.gap.stray & result.called).sum())
     n_replaced = int((result.gap.stray & result.replaced).sum())
     headline, advice = None, IRREGULAR
+    left_over = settled(shift, -SHIFT_LIMIT, SHIFT_LIMIT, digits=2, sign=True)
     unexplained = "Log-scale fold changes differ from the model's by more than it explains"
     if agreed is not None and agreed < CONCORDANCE_LIMIT:
         headline = (
-            f"Log-scale and count-model fold changes tell different stories: concordance {agreed:.2f} among genes of "
-            f"base mean {WELL_EXPRESSED:g} or more (limit {CONCORDANCE_LIMIT:g})."
+            "Log-scale and count-model fold changes tell different stories: concordance "
+            f"{settled(agreed, CONCORDANCE_LIMIT, digits=2)} among genes of base mean {WELL_EXPRESSED:g} or more "
+            f"(limit {CONCORDANCE_LIMIT:g})."
         )
         if (result.gap.r2 or 0) > MOSTLY:
             advice = (
@@ -191,11 +193,11 @@ def judge(result: LogScaleTests) -> Verdict:
                 "and at lost counts before you believe either scale."
             )
     elif result.group_dispersions and abs(shift) > SHIFT_LIMIT:
-        headline = f"{unexplained}: {shift:+.2f} log2 left over in the median gene (limit {SHIFT_LIMIT:g})."
+        headline = f"{unexplained}: {left_over} log2 left over in the median gene (limit {SHIFT_LIMIT:g})."
     elif strays > STRAYS_LIMIT:
         headline = (
-            f"{unexplained}: {strays:.0%} of the genes stray from their prediction, {STRAY_SHARE:.0%} expected (limit "
-            f"{STRAYS_LIMIT:.0%})."
+            f"{unexplained}: {settled(100 * strays, 100 * STRAYS_LIMIT, digits=2)} % of the genes stray from their "
+            f"prediction, {100 * STRAY_SHARE:g} % expected (limit {100 * STRAYS_LIMIT:g} %)."
         )
         if n_replaced:
             advice = (
@@ -205,12 +207,13 @@ def judge(result: LogScaleTests) -> Verdict:
         return Verdict(Status.WARN, headline, advice, calls_at_risk=at_risk)
     overlap = result.jaccard
     calls = "no calls by either test" if overlap is None else f"Jaccard index of the calls {overlap:.2f} (moderated t)"
+    judged = f"limit {SHIFT_LIMIT:g}" if result.group_dispersions else "not judged: a group has too few samples"
     return Verdict(
         Status.PASS,
-        f"Log-scale fold changes differ from the model's as it predicts: {shift:+.3f} log2 left over in the median "
-        f"gene (limit {SHIFT_LIMIT:g}); {calls}.",
+        f"Log-scale fold changes differ from the model's as it predicts: {left_over} log2 left over in the median gene "
+        f"({judged}); {calls}.",
         "Nothing to do; say which definition of the fold change you report.",
-        calls_at_risk=at_risk,
+        calls_at_risk=0,  # strays no more than the model itself gives
     )
 
 
@@ -227,23 +230,18 @@ def metrics(result: LogScaleTests) -> list[Metric]:
 
 def tables(result: LogScaleTests) -> list[Table]:
     """Definitions of the fold change, tests, gap, concordance at the top, genes."""
-    definitions = result.fold.named
     seen = result.seen
-    differences = {name: agreement.histogram(v[seen], result.lfc[seen], EDGES) for name, v in definitions.items()}
-    edges = [f"{a:g} to {b:g}" for a, b in pairwise(EDGES)]
-    against = [agreement.against(v[seen], result.lfc[seen]) for v in definitions.values()]
-    tests = [log_tests.beside(t, result.pvalue, result.called, result.alpha, TOP) for t in result.tests]
     return [
         Table(
             "definitions",
             f"Three definitions of the log2 fold change against the model's, over {int(seen.sum())} genes seen in "
             "both groups; bias and limits of agreement after Bland and Altman.",
-            {"definition": list(definitions)} | {name: [row[name] for row in against] for name in against[0]},
+            result.fold.against(result.lfc, seen),
         ),
         Table(
             "differences",
             "Histogram of each definition minus the model's log2 fold change.",
-            {"from_to": edges, **differences},
+            result.fold.differences(result.lfc, seen),
         ),
         Table(
             "gap",
@@ -263,7 +261,7 @@ def tables(result: LogScaleTests) -> list[Table]:
             "tests",
             f"Calls at adjusted p < {result.alpha:g} among the genes that the count model tests, and their overlap "
             f"with its {int(result.called.sum())} calls; share of its top genes that are among each test's top.",
-            {name: [row[name] for row in tests] for name in tests[0]},
+            log_tests.columns(result.tests, result.pvalue, result.called, result.alpha, TOP),
         ),
         Table(
             "genes",
@@ -272,7 +270,7 @@ def tables(result: LogScaleTests) -> list[Table]:
                 "gene": list(result.genes),
                 "mean_log2_cpm": result.mean_log.tolist(),
                 "model": result.lfc.tolist(),
-                **{name: values.tolist() for name, values in definitions.items()},
+                **{name: values.tolist() for name, values in result.fold.named.items()},
                 "gap": result.gap.seen.tolist(),
                 "predicted_gap": result.gap.predicted.tolist(),
             },

@@ -49,10 +49,12 @@ import numpy as np
 from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
-from dediag.stats import moderated_t, sample_floors
+from dediag.rounding import counted, settled
+from dediag.stats import sample_floors
 from dediag.stats.call_sides import Sides
 from dediag.stats.sample_floors import TwoFloors
 from dediag.stats.seen_counts import seen_mean, seen_mean_under_trend
+from dediag.stats.turning_trend import TurningTrend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,11 +67,10 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 SEEN_SHARE = 0.95  # of samples in which a gene at the measurement floor has at least one read
-TURN_SPAN = 0.2  # of the lowess whose peak is the model floor
 RATIO_LIMIT = 2.5  # of the groups' floors: one of 320 healthy simulated cohorts lies beyond it (2.6 at 3 v 3)
 BETWEEN_LIMIT = 0.05  # share of the genes between the two floors that is worth a warning without any call below them
 LEAN_LIMIT = 0.25  # difference of the up-fractions below and above the floor
-COLUMNS = ("library_size", "measurement", "biological", "zfpkm", "separation")  # of the table of samples
+NOTHING = "Nothing to do."
 LEAN_P = 0.001  # of Fisher's exact test of that difference, so that a few calls do not make a lean
 
 
@@ -82,12 +83,10 @@ class NoiseFloor:
     dispersion: float  # common, at the floor
     common_count: float  # mean count at the measurement floor
     floors: TwoFloors
-    model_floor: float | None  # CPM
     mean_cpm: Array  # (n_genes,) over the samples of both groups
     lfc: Array  # (n_genes,) log2
     called: Mask  # (n_genes,)
-    trend: moderated_t.MeanVariance
-    mean_library: float  # geometric mean, which turns counts into CPM on the trend's axis
+    trend: TurningTrend
 
     @property
     def sides(self) -> Sides:
@@ -107,10 +106,6 @@ def compute(study: Study) -> NoiseFloor:
     common_count = float(seen_mean(dispersion, SEEN_SHARE))
     used = np.flatnonzero(study.test_samples | study.reference_samples)
     samples = sample_floors.sample_floors(study.cohort.counts[:, used], common_count)
-    library = study.cohort.counts.sum(axis=0)
-    trend = moderated_t.unweighted_trend(study.cohort.counts, study.fit.design.matrix, library, TURN_SPAN)
-    mean_library = float(np.exp(np.log(library + 1).mean()))
-    turn = sample_floors.turning_point(trend)
     return NoiseFloor(
         names=tuple(str(name) for name in study.cohort.samples.index[used]),
         samples=samples,
@@ -120,12 +115,10 @@ def compute(study: Study) -> NoiseFloor:
             test=_group(study, samples, study.test_samples[used], is_test=True),
             reference=_group(study, samples, study.reference_samples[used], is_test=False),
         ),
-        model_floor=None if turn is None else 2.0**turn / mean_library * 1e6,
         mean_cpm=study.cpm[:, used].mean(axis=1),
         lfc=fit.lfc,
         called=study.significant,
-        trend=trend,
-        mean_library=mean_library,
+        trend=TurningTrend.of(study.cohort.counts, fit.design.matrix),
     )
 
 
@@ -147,9 +140,11 @@ def judge(result: NoiseFloor) -> Verdict:
     n_below = sides.up_below + sides.down_below
     test, reference = result.floors.both
     kind, ratio = result.floors.apart
+    share, factor = result.floors.share_between(result.mean_cpm), max(ratio, 1 / ratio)
+    times = settled(factor, RATIO_LIMIT, digits=2)
     floors = f"{test.level} {_cpm(getattr(test, kind).value)}, {reference.level} {_cpm(getattr(reference, kind).value)}"
-    share = result.floors.share_between(result.mean_cpm)
-    factor = max(ratio, 1 / ratio)
+    between = f"{settled(100 * share, 100 * BETWEEN_LIMIT, digits=2)} % of the genes lie between the two"
+    below = f"{n_below:,} of {counted(int(result.called.sum()), 'call')} lie below the working floor"
     advice = (
         f"Read fold changes and missing calls only above an average of {_cpm(result.floors.highest)}; filter on the "
         "average over all samples, never on one group."
@@ -157,23 +152,23 @@ def judge(result: NoiseFloor) -> Verdict:
     if factor >= RATIO_LIMIT and (n_below > 0 or share >= BETWEEN_LIMIT):
         higher, lower = (test, reference) if ratio > 1 else (reference, test)
         headline = (
-            f"The {kind} floor of {higher.level} is {factor:.1f} times that of {lower.level} (limit "
-            f"{RATIO_LIMIT:g}): {floors}; {share:.0%} of the genes lie between the two, and {n_below} calls below "
-            "the working floor."
+            f"The {kind} floor of {higher.level} is {times} times that of {lower.level} (limit {RATIO_LIMIT:g}): "
+            f"{floors}; {between}, and {below}."
         )
         return Verdict(Status.WARN, headline, advice, calls_at_risk=n_below)
-    below, above = sides.up_fraction_below, sides.up_fraction_above
-    if below is not None and above is not None and abs(below - above) >= LEAN_LIMIT and sides.lean_p < LEAN_P:
+    low, high = sides.up_fraction_below, sides.up_fraction_above
+    if low is not None and high is not None and abs(low - high) >= LEAN_LIMIT and sides.lean_p < LEAN_P:
+        gap = f"{settled(100 * abs(low - high), 100 * LEAN_LIMIT, digits=2)} % apart, limit {100 * LEAN_LIMIT:g} %"
         headline = (
-            f"Of the {n_below} calls below the noise floor {below:.0%} are up, against {above:.0%} above it (limit "
-            f"{LEAN_LIMIT:.0%} apart): what happens at the floor is not what happens elsewhere. Floors: {floors}."
+            f"Of the {counted(n_below, 'call')} below the noise floor {100 * low:.0f} % are up, of those above it "
+            f"{100 * high:.0f} % ({gap}): what happens at the floor is not what happens elsewhere. Floors: {floors}."
         )
         return Verdict(Status.WARN, headline, advice, calls_at_risk=n_below)
+    apart = "" if factor < RATIO_LIMIT else f"; but only {between} (limit {100 * BETWEEN_LIMIT:g} %)"
     return Verdict(
         Status.PASS,
-        f"The groups' {kind} floors differ by a factor of {factor:.1f} (limit {RATIO_LIMIT:g}): {floors}; {n_below} "
-        f"of {int(result.called.sum())} calls lie below them.",
-        "Nothing to do." if n_below == 0 else f"Confirm the {n_below} calls below the floor before you rely on them.",
+        f"The groups' {kind} floors differ by a factor of {times} (limit {RATIO_LIMIT:g}): {floors}{apart}; {below}.",
+        f"Confirm the {counted(n_below, 'call')} below the floor before you rely on them." if n_below else NOTHING,
         calls_at_risk=n_below,
     )
 
@@ -187,7 +182,7 @@ def metrics(result: NoiseFloor) -> list[Metric]:
     }
     return [
         *(Metric(name, m.value, m.low, m.high, unit="CPM") for name, m in floors.items()),
-        Metric("model_floor", result.model_floor, unit="CPM"),
+        Metric("model_floor", result.trend.floor, unit="CPM"),
         Metric("floor_ratio", result.floors.ratio, limit=RATIO_LIMIT),
         Metric("n_de_below", result.sides.up_below + result.sides.down_below),
         Metric("up_fraction_above", result.sides.up_fraction_above),
@@ -203,15 +198,7 @@ def tables(result: NoiseFloor) -> list[Table]:
             "groups",
             "Floors in CPM, medians over samples. Measurement floor at the common dispersion "
             f"{result.dispersion:.3f}, and at each group's own; zFPKM as second opinion on the biological floor.",
-            {
-                "group": [g.level for g in groups],
-                "samples": [int(g.mine.sum()) for g in groups],
-                **{name: [getattr(g, name).value for g in groups] for name in ("measurement", "biological", "zfpkm")},
-                **{
-                    name: [getattr(g, name) for g in groups]
-                    for name in ("measurement_own", "own_dispersion", "working")
-                },
-            },
+            result.floors.columns(),
         ),
         Table(
             "samples",
@@ -219,7 +206,7 @@ def tables(result: NoiseFloor) -> list[Table]:
             {
                 "sample": list(result.names),
                 "group": np.where(groups[0].mine, groups[0].level, groups[1].level).tolist(),
-                **{name: getattr(result.samples, name).tolist() for name in COLUMNS},
+                **result.samples.columns(),
             },
         ),
         Table(
@@ -251,8 +238,8 @@ def _draw_floors(result: NoiseFloor) -> Figure:
             )  # fmt: skip
         if group.working:
             drawing.reference_line(ax, group.working, role=role)
-    if result.model_floor is not None:
-        drawing.reference_line(ax, result.model_floor, label="model floor")
+    if result.trend.floor is not None:
+        drawing.reference_line(ax, result.trend.floor, label="model floor")
     ax.set(xscale="log", yscale="log", xlabel="library size (million reads)", ylabel="floor (CPM)")
     ax.set_title("Noise floors by sequencing depth")
     drawing.legend(ax)
@@ -304,11 +291,11 @@ def _draw_mixture(ax: Axes, classes: Classes, shift: float, role: str) -> None:
 def _draw_calls(result: NoiseFloor) -> Figure:
     figure = drawing.new_figure(*drawing.PAIR)
     left, right = figure.subplots(1, 2)
-    s, to_cpm = result.sides, 1e6 / result.mean_library
-    drawing.cloud(left, 2**result.trend.mean * to_cpm, result.trend.root_sd, "not_significant")
-    drawing.curve(left, 2**result.trend.mean * to_cpm, result.trend.trend, "observed", label="trend")
-    if result.model_floor is not None:
-        drawing.reference_line(left, result.model_floor, axis="x", label="model floor")
+    s = result.sides
+    drawing.cloud(left, result.trend.cpm, result.trend.root_sd, "not_significant")
+    drawing.curve(left, result.trend.cpm, result.trend.trend, "observed", label="trend")
+    if result.trend.floor is not None:
+        drawing.reference_line(left, result.trend.floor, axis="x", label="model floor")
     left.set(xscale="log", xlabel="mean expression (CPM)", ylabel="square root of residual SD (log2)")
     left.set_title("Where the trend turns")
     seen = result.mean_cpm > 0

@@ -15,11 +15,13 @@ in a group the shared dispersions stand in for the groups' own. Exchanging the n
 share into one minus it.
 
 How to read it: `expected_low` to `expected_high` is the 99 % prediction interval of the up share of one study without
-a favoured direction; `p_value` is the two-sided Monte Carlo p of the observed share (never below 1 / (replicates +
-1)). A share outside the interval is a reason to look for a cause: normalisation, a noise floor in one group, unequal
-dispersion, one sample, or one-sided biology. It is never a fault by itself. The table and the second figure show at
-which expression the lean sits; `trend_with_mean` is the rank correlation between direction (up 1, down -1) and
-expression among the calls.
+a favoured direction, `p_value` the two-sided p of the observed share. Both are read off one distribution, a t of the
+arcsine of the square root of the share about that of the simulated cohorts, with their spread: p is below .01 if and
+only if the share lies outside the interval. (Below about 1 / the number of cohorts a p-value rests on that shape.) A
+share outside is a reason to look for a cause: normalisation, a noise floor in one group, unequal dispersion, one
+sample, or one-sided biology. It is never a fault by itself. The table and the second figure show at which expression
+the lean sits, each interval for itself; `trend_with_mean` is the rank correlation between direction (up 1, down -1)
+and expression among the calls.
 
 What it does not show: which cause it is. Effects are drawn independently of each other; genes that are regulated
 together in truth, beyond what their residuals share, make the interval too narrow. Below a mean count of 30 genes
@@ -32,6 +34,7 @@ References:
 - Love, Huber, Anders (2014) Moderated estimation of fold change and dispersion for RNA-seq data with DESeq2. Genome
   Biol 15:550
 - Zhu, Ibrahim, Love (2019) Heavy-tailed prior distributions for sequence count data. Bioinformatics 35:2084
+- Anscombe (1948) The transformation of Poisson, binomial and negative-binomial data. Biometrika 35:246
 - Dunn, Smyth (1996) Randomized quantile residuals. J Comput Graph Stat 5:236
 - Wu, Smyth (2012) Camera: a competitive gene set test accounting for inter-gene correlation. Nucleic Acids Res
   40:e133
@@ -45,49 +48,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.resample.plans import Simulations
+from dediag.rounding import apart, span
 from dediag.stats.agreement import spearman
-from dediag.stats.shares import prediction_interval
+from dediag.stats.call_split import Calls, Split, columns
 from dediag.study import STRATUM_EDGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
-    from dediag.resample.ensemble import Ensemble
     from dediag.resample.plans import Plan
     from dediag.study import Study
 
-    Array = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
-
 FEWEST_CALLS = 10  # below it a share of calls says nothing about direction
 LEVEL = 0.99  # of the prediction interval: one healthy cohort in a hundred may warn
-FEWEST_REPLICATES = 5  # simulated cohorts with calls, below which there is no expectation
-
-
-@dataclass(frozen=True)
-class Split:
-    """Calls by direction among some genes, observed and in simulated cohorts without a favoured direction."""
-
-    low: float  # base mean
-    high: float | None
-    n_genes: int
-    n_up: int
-    n_down: int
-    median_lfc: float | None  # log2, of all genes
-    expected: float | None  # up share over all calls of the simulated cohorts
-    expected_low: float | None
-    expected_high: float | None
-
-    @property
-    def up_share(self) -> float | None:
-        """Share of the calls that are up; None without calls."""
-        n = self.n_up + self.n_down
-        return self.n_up / n if n else None
 
 
 @dataclass(frozen=True)
@@ -96,10 +73,7 @@ class SignAsymmetry:
 
     whole: Split
     strata: tuple[Split, ...]
-    p_value: float | None
     trend_with_mean: float | None  # Spearman
-    replicate_shares: Array  # (n_replicates with calls,) up share of each simulated cohort
-    replicate_calls: float | None  # median number of calls in a simulated cohort
     own_dispersions: bool  # whether each group had its own
     groups: tuple[str, str]  # test, reference
     sizes: tuple[int, int]
@@ -115,8 +89,9 @@ def plan(study: Study) -> Mapping[str, Plan]:
 def _swapped(study: Study) -> Simulations:
     by_group = _group_dispersions_exist(study)
     return Simulations(
-        study.settings.bootstraps, study.seed, "swapped", "group" if by_group else "shared", residuals="permuted"
-    )
+        study.settings.bootstraps, study.seed, "swapped", "group" if by_group else "shared", residuals="permuted",
+        keep=(),
+    )  # fmt: skip
 
 
 def _group_dispersions_exist(study: Study) -> bool:
@@ -132,65 +107,25 @@ def compute(study: Study) -> SignAsymmetry:
         raise NotAssessable("the contrast factor is part of an interaction, so there are no two groups to compare")
     fit, called = study.fit, study.significant
     wanted = plan(study)
-    ensemble = study.ensemble(wanted["swapped"]) if wanted else None
-    up = called & (fit.lfc > 0)
-    edges = (0.0, *STRATUM_EDGES, np.inf)
-    everything = _split(study, ensemble, 0.0, np.inf)
-    shares = _shares(ensemble, np.ones(len(called), np.bool_), study.settings.alpha)[0] if ensemble else np.empty(0)
-    sign = np.where(up, 1.0, -1.0)[called]
+    simulated = study.ensemble(wanted["swapped"]) if wanted else None
+    up, down = (simulated.up, simulated.down) if simulated else (None, None)
+    calls = Calls(fit.base_mean, fit.lfc, called, up, down, LEVEL)
+    sign = np.where(fit.lfc > 0, 1.0, -1.0)[called]
     return SignAsymmetry(
-        whole=everything,
-        strata=tuple(_split(study, ensemble, low, high) for low, high in pairwise(edges)),
-        p_value=_monte_carlo(everything, shares),
+        whole=calls.between(0.0, np.inf),
+        strata=tuple(calls.between(low, high) for low, high in pairwise((0.0, *STRATUM_EDGES, np.inf))),
         trend_with_mean=spearman(sign, np.log(fit.base_mean[called])) if called.any() else None,
-        replicate_shares=shares,
-        replicate_calls=float(np.median(ensemble.n_up + ensemble.n_down)) if ensemble else None,
         own_dispersions=_group_dispersions_exist(study),
         groups=(str(fit.contrast.test), str(fit.contrast.reference)),
         sizes=(study.n_test, study.n_reference),
     )
 
 
-def _split(study: Study, ensemble: Ensemble | None, low: float, high: float) -> Split:
-    fit = study.fit
-    inside = (fit.base_mean > 0) & (fit.base_mean >= low) & (fit.base_mean < high)
-    called = inside & study.significant
-    n_up = int((called & (fit.lfc > 0)).sum())
-    expected = expected_low = expected_high = None
-    if ensemble is not None:
-        shares, calls = _shares(ensemble, inside, study.settings.alpha)
-        if len(shares) >= FEWEST_REPLICATES:
-            expected = float(shares @ calls / calls.sum())
-            n_down = int(called.sum()) - n_up
-            expected_low, expected_high = prediction_interval(shares, calls, n_up + n_down, LEVEL)
-    return Split(
-        low, high if np.isfinite(high) else None, int(inside.sum()), n_up, int(called.sum()) - n_up,
-        float(np.nanmedian(fit.lfc[inside])) if inside.any() else None, expected, expected_low, expected_high,
-    )  # fmt: skip
-
-
-def _shares(ensemble: Ensemble, inside: Mask, alpha: float) -> tuple[Array, Array]:
-    """Up share and number of calls of each simulated cohort that has calls among these genes."""
-    called = ensemble.padj[:, inside] < alpha
-    up = (called & (ensemble.lfc[:, inside] > 0)).sum(axis=1)
-    calls = called.sum(axis=1)
-    some = calls > 0
-    return up[some] / calls[some], calls[some].astype(np.float64)
-
-
-def _monte_carlo(split: Split, shares: Array) -> float | None:
-    """Two-sided p of the observed share among those of simulated cohorts: as far or farther from the expected one."""
-    if split.up_share is None or split.expected is None:
-        return None
-    beyond = np.abs(shares - split.expected) >= abs(split.up_share - split.expected) - 1e-12
-    return float((1 + beyond.sum()) / (1 + len(shares)))
-
-
 def judge(result: SignAsymmetry) -> Verdict:
     """Warn outside the interval; asymmetry alone never fails."""
     whole = result.whole
     calls = whole.n_up + whole.n_down
-    found = f"{whole.n_up} up, {whole.n_down} down"
+    found = f"{whole.n_up:,} up, {whole.n_down:,} down"
     if calls < FEWEST_CALLS:
         return Verdict(
             Status.NOT_ASSESSABLE, f"{found}: too few calls to speak of a lean.", "Nothing to do.",
@@ -201,9 +136,10 @@ def judge(result: SignAsymmetry) -> Verdict:
             Status.NOT_ASSESSABLE, f"{found}; no expectation could be simulated.", "Read the table by expression.",
             reason="too few simulated cohorts have calls",
         )  # fmt: skip
+    seen, low, high = apart(100 * whole.up_share, 100 * whole.expected_low, 100 * whole.expected_high)
     sentence = (
-        f"{found} ({100 * whole.up_share:.0f} % up); this design gives {100 * whole.expected:.0f} % up by itself, "
-        f"{100 * whole.expected_low:.0f} to {100 * whole.expected_high:.0f} % in one study"
+        f"{found} ({seen} % up); this design gives {100 * whole.expected:.0f} % up by itself, {low} to {high} % in one "
+        "study"
     )
     if whole.expected_low <= whole.up_share <= whole.expected_high:
         return Verdict(Status.PASS, f"{sentence}: within the interval.", "Nothing to do.", calls_at_risk=0)
@@ -225,7 +161,7 @@ def metrics(result: SignAsymmetry) -> list[Metric]:
         Metric("expected_up_fraction", whole.expected, whole.expected_low, whole.expected_high),
         Metric("expected_low", whole.expected_low),
         Metric("expected_high", whole.expected_high),
-        Metric("p_value", result.p_value),
+        Metric("p_value", whole.p_value),
         Metric("trend_with_mean", result.trend_with_mean),
     ]
 
@@ -238,18 +174,7 @@ def tables(result: SignAsymmetry) -> list[Table]:
             "strata",
             "Calls by base mean and direction. expected_up_share and its 99 % prediction interval: what this design "
             "gives when no direction is favoured. The last line is all genes.",
-            {
-                "base_mean_from": [r.low for r in rows],
-                "base_mean_below": [r.high for r in rows],
-                "n_genes": [r.n_genes for r in rows],
-                "n_up": [r.n_up for r in rows],
-                "n_down": [r.n_down for r in rows],
-                "up_share": [r.up_share for r in rows],
-                "expected_up_share": [r.expected for r in rows],
-                "expected_low": [r.expected_low for r in rows],
-                "expected_high": [r.expected_high for r in rows],
-                "median_log2_fold_change": [r.median_lfc for r in rows],
-            },
+            columns(rows),
         )
     ]
 
@@ -263,14 +188,10 @@ def draw(result: SignAsymmetry) -> list[Figure]:
 
 
 def _draw_shares(result: SignAsymmetry) -> Figure:
-    from dediag import drawing
-
     whole = result.whole
     figure = drawing.new_figure(7.2, 3.4)
     ax = figure.subplots()
-    drawing.histogram(
-        ax, result.replicate_shares, np.linspace(0, 1, 41), "expected", label="simulated, no direction favoured"
-    )
+    drawing.histogram(ax, whole.shares, np.linspace(0, 1, 41), "expected", label="simulated, no direction favoured")
     if whole.expected_low is not None and whole.expected_high is not None:
         drawing.band(ax, whole.expected_low, whole.expected_high, axis="x", label="99 % prediction interval")
     if whole.up_share is not None:
@@ -281,15 +202,13 @@ def _draw_shares(result: SignAsymmetry) -> Figure:
     return Figure(
         "expected",
         drawing.to_svg(figure),
-        f"Up share of the calls in {len(result.replicate_shares)} cohorts simulated from this study ({n1} "
+        f"Up share of the calls in {len(whole.shares)} cohorts simulated from this study ({n1} "
         f"{result.groups[0]} v {n2} {result.groups[1]}) with the sign of every effect drawn anew, and in the study.",
         f"Histogram of simulated up shares around {whole.expected:.2f}; a line marks the study's {whole.up_share:.2f}.",
     )
 
 
 def _draw_strata(result: SignAsymmetry) -> Figure:
-    from dediag import drawing
-
     rows = result.strata
     figure = drawing.new_figure(7.2, 3.6)
     ax = figure.subplots()
@@ -309,21 +228,16 @@ def _draw_strata(result: SignAsymmetry) -> Figure:
             ax, [x - 0.12 for x, _ in seen], [y for _, y in seen], "observed", label="observed", size=60, alpha=1
         )
     drawing.reference_line(ax, 0.5, role="not_significant")
-    ax.set_xticks(at, [f"{_range(r)}\n{r.n_up} up, {r.n_down} down" for r in rows])
-    ax.set(ylim=(-0.04, 1.32), xlabel="base mean", ylabel="share of calls that are up", xlim=(-0.5, len(rows) - 0.5))
-    ax.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
-    drawing.legend(ax, location="upper right")
-    shown = "; ".join(f"{_range(r)}: {r.up_share:.2f}" for r in rows if r.up_share is not None)
+    ax.set_xticks(at, [f"{span(r.low, r.high)}\n{r.n_up} up, {r.n_down} down" for r in rows])
+    ax.set(ylim=(-0.04, 1.04), xlabel="base mean", ylabel="share of calls that are up", xlim=(-0.5, len(rows) - 0.5))
+    drawing.legend(ax)
+    shown = "; ".join(f"{span(r.low, r.high)}: {r.up_share:.2f}" for r in rows if r.up_share is not None)
     return Figure(
         "by_expression",
         drawing.to_svg(figure),
         "Up share of the calls by expression: observed, and expected when no direction is favoured.",
         f"Up share by base mean. {shown or 'No calls.'}",
     )
-
-
-def _range(split: Split) -> str:
-    return f"{split.low:g} and more" if split.high is None else f"{split.low:g} to {split.high:g}"
 
 
 DIAGNOSTIC = Diagnostic(

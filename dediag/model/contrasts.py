@@ -32,12 +32,14 @@ class Contrast:
     factor: str | None = None
     test: str | None = None
     reference: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 def references(contrast: Sequence[str] | str | None, samples: pd.DataFrame) -> dict[str, str]:
     """The reference level that a contrast asks for: {factor: level}; checks factor and levels.
 
-    A contrast of two strings (factor, test) takes the other level of a two-level factor, else the first level.
+    A contrast of two strings (factor, test) takes the other level of a two-level factor, else the first level other
+    than the test level, of which `resolve` makes a notice.
     """
     if contrast is None or isinstance(contrast, str):
         return {}
@@ -71,7 +73,13 @@ def resolve(contrast: Sequence[str] | str | None, design: Design, asked: dict[st
     if factor not in design.factors:
         raise InputError(f"contrast: factor '{factor}' is not part of the design '{design.formula}'; add it")
     vector = level_vector(design, factor, test) - level_vector(design, factor, reference)
-    return Contrast(frozen(vector), f"{factor} {test} vs {reference}", factor, test, reference)
+    others = sorted(level for level in design.factors[factor] if level != test)
+    notice = (
+        f"the contrast names no reference level of '{factor}': '{reference}' was chosen of {', '.join(others)}; "
+        f"to be sure, name it: {factor} {test} {reference}"
+    )
+    notices = (notice,) if len(contrast) == 2 and len(others) > 1 else ()
+    return Contrast(frozen(vector), f"{factor} {test} vs {reference}", factor, test, reference, notices)
 
 
 def _of_coefficient(design: Design, name: str) -> Contrast:

@@ -227,7 +227,7 @@ def _tested(
         padj=frozen(padj), max_cooks=whole(max_cooks), cooks_cutoff=rule.cutoff, log_likelihood=whole(e.log_likelihood),
         converged=whole(e.converged, False), iterations=whole(e.iterations, 0), last_step=whole(e.last_step),
         replaced=whole(replaced, False), replaced_counts=frozen(replaced_counts), filter_threshold=threshold,
-        filter_theta=theta, notices=shared.design.notices + _small_groups(shared.design, goal),
+        filter_theta=theta, notices=shared.design.notices + goal.notices + _small_groups(shared.design, goal),
     )  # fmt: skip
 
 

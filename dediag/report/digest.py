@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dediag.finding import Finding, Status
-from dediag.report.wording import STATUS_WORDS, counted, number, percent
+from dediag.report.plain import plain
+from dediag.report.wording import STATUS_WORDS, number, percent
+from dediag.rounding import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dediag.finding import Metric
     from dediag.report.report import Report, Stratum
 
 TOP = 3  # findings on the first page
+PASSED = 4  # passes named there when fewer than TOP findings ask for anything
+NOTHING_TO_DO = "Nothing to do."  # an advice that need not be repeated beside a pass
 DEFECT = (
     "This check stopped with an error: a defect of dediag, not of your data. The rest of the report is not affected."
 )
@@ -32,6 +37,24 @@ def by_importance(findings: Sequence[Finding]) -> list[Finding]:
     """Findings that ask something of the reader: worst status first, then most calls at risk, then as given."""
     asking = [finding for finding in findings if finding.status.severity > 0]
     return sorted(asking, key=lambda f: (-f.status.severity, -(f.calls_at_risk or 0)))
+
+
+def risk(finding: Finding) -> str:
+    """`12 calls at risk`; empty where that is not known, and where none is beside a pass, which goes without saying."""
+    n = finding.calls_at_risk
+    return "" if n is None or (n == 0 and finding.status.severity <= 0) else f"{counted(n, 'call')} at risk"
+
+
+def known(metrics: Sequence[Metric]) -> list[Metric]:
+    """The numbers that are available on this study; NaN and infinities, null in report.json, are not."""
+    return [metric for metric in metrics if plain(metric.value) is not None]
+
+
+def evidence(finding: Finding) -> str:
+    """What stands behind a finding, in a line: `2 figures, 8 numbers, 1 table, method`; empty when nothing does."""
+    counts = {"figure": len(finding.figures), "number": len(known(finding.metrics)), "table": len(finding.tables)}
+    parts = [counted(n, noun) for noun, n in counts.items() if n]
+    return ", ".join([*parts, *(["method"] if finding.explanation or finding.references else [])])
 
 
 def by_section(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from dediag.report import digest, wording
 from dediag.report.glossary import TERMS
 from dediag.report.report import table_file
+from dediag.rounding import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def _environment() -> Environment:
         digest=digest,
         terms=TERMS,
         status_words=wording.STATUS_WORDS,
-        counted=wording.counted,
+        counted=counted,
         table_file=table_file,
         rows_shown=ROWS,
         rows_open=ROWS_OPEN,

@@ -9,7 +9,8 @@ from dediag.finding import Status
 from dediag.report import digest
 from dediag.report.html import ROWS, head
 from dediag.report.report import figure_file, table_file
-from dediag.report.wording import STATUS_WORDS, cell, counted, interval, label, number
+from dediag.report.wording import STATUS_WORDS, cell, interval, label, number
+from dediag.rounding import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,6 +45,7 @@ def _first_page(report: Report) -> str:
         f"Overall status: **{overall}** ({digest.tally(report.findings)}). {digest.remark(report)}".rstrip(),
         "\n".join(_line(finding) for finding in ranked[: digest.TOP]),
         groups,
+        "\n".join(f"- Note: {_safe(notice)}." for notice in report.fit.notices),
         "```\n" + "\n".join(digest.summary_lines(report)) + "\n```",
         _grid(("base mean", "genes", "calls", "share up", "median LFC of all genes"), strata),
         f"Not given, and what that disables: {_safe(digest.absent(report))}" if report.inputs.absent else "",
@@ -59,14 +61,14 @@ def _line(finding: Finding) -> str:
     words.append(digest.DEFECT if finding.status is Status.ERROR else _safe(finding.headline))
     if finding.advice:
         words.append(f"Do: {_safe(finding.advice)}")
-    if finding.calls_at_risk is not None:
-        words.append(f"({counted(finding.calls_at_risk, 'call')} at risk)")
+    if digest.risk(finding):
+        words.append(f"({digest.risk(finding)})")
     return " ".join(words)
 
 
 def _finding(finding: Finding) -> str:
     words = STATUS_WORDS[finding.status]
-    risk = f", {counted(finding.calls_at_risk, 'call')} at risk" if finding.calls_at_risk is not None else ""
+    risk = f", {digest.risk(finding)}" if digest.risk(finding) else ""
     parts = [f"### {_safe(finding.question)}", f"{words.sign} **{words.word}**{risk} ({_code(finding.id)})"]
     if finding.status is Status.ERROR:
         parts.append(
@@ -74,7 +76,11 @@ def _finding(finding: Finding) -> str:
         )
     else:
         parts += [_safe(finding.headline), f"Why: {_safe(finding.reason)}" if finding.reason else ""]
-    parts.append(f"What to do: {_safe(finding.advice)}" if finding.advice else "")
+    asks = finding.advice and finding.advice != digest.NOTHING_TO_DO
+    parts.append(f"What to do: {_safe(finding.advice)}" if asks else "")
+    if finding.status.severity <= 0:  # a pass is told shortly; its evidence lies beside
+        parts.append(_links(finding))
+        return "\n\n".join(part for part in parts if part)
     parts += [
         f"![{_safe(figure.alt)}]({figure_file(figure, finding)})\n\n*{_safe(figure.caption)}*"
         for figure in finding.figures
@@ -84,12 +90,21 @@ def _finding(finding: Finding) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _links(finding: Finding) -> str:
+    """The known numbers of a finding in a line, and where its figures and tables lie."""
+    numbers = [f"{_code(m.name)} {_safe(number(m.value, m.limit))}" for m in digest.known(finding.metrics)]
+    files = [figure_file(figure, finding) for figure in finding.figures]
+    files += [table_file(table, finding) for table in finding.tables]
+    lines = ("Numbers: " + ", ".join(numbers) if numbers else "", ", ".join(f"[{file}]({file})" for file in files))
+    return "\n\n".join(line for line in lines if line)
+
+
 def _metrics(metrics: Sequence[Metric]) -> str:
     rows = [
         (
             _code(m.name),
-            _safe(number(m.value)),
-            interval(m.low, m.high),
+            _safe(number(m.value, m.limit)),
+            interval(m.low, m.high, m.limit),
             "" if m.limit is None else number(m.limit),
             _safe(m.unit or ""),
         )

@@ -59,7 +59,8 @@ class FitSummary:
 
     `n_tested` counts the genes with a nonzero total count (the denominator of DESeq2's percentages), `n_up` and
     `n_down` those with adjusted p below `alpha`, `n_outliers` those without p by Cook's distance, `n_low_counts`
-    those without adjusted p by independent filtering at base mean `filter_threshold`. `trend` is its kind.
+    those without adjusted p by independent filtering at base mean `filter_threshold`. `trend` is its kind. `notices`
+    say what the fit took for granted and the user may have meant otherwise; report.json may lack them.
     """
 
     alpha: float
@@ -71,6 +72,7 @@ class FitSummary:
     filter_threshold: float | None
     trend: str
     prior_variance: float | None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def from_json(text: str) -> Report:
             absent=tuple(inputs["absent"]),
         ),
         design=Design(**document["design"]),
-        fit=FitSummary(**document["fit"]),
+        fit=FitSummary(**{**document["fit"], "notices": tuple(document["fit"].get("notices", ()))}),
         strata=tuple(Stratum(**stratum) for stratum in document["strata"]),
         explanations=tuple(Explanation(**explanation) for explanation in document["explanations"]),
         findings=tuple(_finding_from(finding) for finding in document["findings"]),

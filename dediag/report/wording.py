@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dediag.finding import Status
+from dediag.rounding import settled
 
 NOT_AVAILABLE = "not available"
 _UPPER = {
@@ -35,8 +36,11 @@ STATUS_WORDS = {
 }
 
 
-def number(value: Any) -> str:
-    """A value for reading: three significant digits, scientific notation where that is shorter, words for the rest."""
+def number(value: Any, limit: float | None = None) -> str:
+    """A value for reading: three significant digits, scientific notation where that is shorter, words for the rest.
+
+    A value beside a limit has as many digits as keep it on its side.
+    """
     if value is None:
         return NOT_AVAILABLE
     if isinstance(value, bool):
@@ -44,17 +48,22 @@ def number(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return _real(value)
+        return _real(value + 0.0, limit)  # no -0
     return str(value)
 
 
-def _real(value: float) -> str:
+def _real(value: float, limit: float | None) -> str:
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
     if size != 0.0 and (size < 1e-4 or size >= 1e6):
-        return f"{value:.2e}"
-    return f"{value:,.0f}" if size >= 1e3 else f"{value:.3g}"
+        text = f"{value:.2e}"
+    else:
+        text = f"{value:,.0f}" if size >= 1e3 else f"{value:.3g}"
+    shown = float(text.replace(",", ""))
+    if limit is not None and ((shown > limit) != (value > limit) or (shown < limit) != (value < limit)):
+        return settled(value, limit)
+    return text
 
 
 def cell(value: Any) -> str:
@@ -73,24 +82,20 @@ def percent(count: int, total: int) -> str:
     return f"{100 * count / total:.2g}%" if total else "0%"
 
 
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 gene`, `1,200 genes`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
 def label(name: str) -> str:
     """A metric's or column's name as words: `lfc_bias_ci_low` becomes `LFC bias CI low`."""
     words = " ".join(_UPPER.get(word, word) for word in name.split("_"))
     return words[:1].upper() + words[1:]
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """`-0.1 to 0.2`; one-sided intervals with the side in words; empty without either."""
+def interval(low: float | None, high: float | None, limit: float | None = None) -> str:
+    """`-0.1 to 0.2`; one-sided intervals with the side in words; empty without either. limit: as for `number`."""
     if low is None and high is None:
         return ""
+    ends = number(low, limit), number(high, limit)
     if low is None:
-        return f"up to {number(high)}"
-    return f"from {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+        return f"up to {ends[1]}"
+    return f"from {ends[0]}" if high is None else f"{ends[0]} to {ends[1]}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which samples a draw takes: balanced draws, and control draws of equal precision at the original ratio.
+"""Which samples a draw takes: balanced draws, control draws of equal precision at the original ratio, all but one.
 
 Draws are without replacement and keep each group's composition by the design's other factors as closely as whole
 samples allow; continuous covariates are left to chance. Samples of other levels of the contrast factor are in every
@@ -38,6 +38,17 @@ def balanced(fit: NBFit, n_draws: int, draw_size: int | None, rng: np.random.Gen
     if size == test.size == reference.size:
         return None
     return _draw(fit, (size, size), n_draws, rng)
+
+
+def leave_one_out(fit: NBFit, samples: Sequence[int]) -> Subsets | None:
+    """All samples of the cohort but one, for each of these (positions); None where no such refit is possible.
+
+    A sample without which some coefficient cannot be estimated is never left out.
+    """
+    everything = range(fit.cohort.n_samples)
+    sets = [tuple(k for k in everything if k != left_out) for left_out in samples]
+    rows = tuple(members for members in sets if estimable(fit.design, members))
+    return Subsets(rows, keep=("lfc",), what="refits without one sample") if rows else None
 
 
 def control_sizes(n_test: int, n_reference: int, draw_size: int, variance_ratio: float = 1.0) -> tuple[int, int]:

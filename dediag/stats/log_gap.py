@@ -78,13 +78,6 @@ class TwoGroups:
         return np.where(np.isfinite(gap), gap, np.nan)
 
 
-def log_ratio(numerator: Array, denominator: Array) -> Array:
-    """log2 of a ratio (n,), NaN where it has none."""
-    usable = (numerator > 0) & (denominator > 0)
-    above, below = np.where(usable, numerator, 1.0), np.where(usable, denominator, 1.0)
-    return np.where(usable, np.log2(above / below), np.nan)
-
-
 def ceiling(level: Array, draws: Array, quantile: float, n_bins: int) -> Array:
     """A quantile of |draws| (n_draws, n_genes) among genes of like level (n_genes,), for each gene: (n_genes,)."""
     limit = np.full(len(level), np.nan)
@@ -92,27 +85,6 @@ def ceiling(level: Array, draws: Array, quantile: float, n_bins: int) -> Array:
         values = np.abs(draws[:, rows])
         limit[rows] = np.quantile(values[np.isfinite(values)], quantile) if np.isfinite(values).any() else np.nan
     return limit
-
-
-@dataclass(frozen=True)
-class FoldChanges:
-    """Three things that are called log2 fold change: (n_genes,) each, NaN where there is none."""
-
-    difference: Array  # of mean logs
-    ratio: Array  # log of the ratio of means
-    mistake: Array  # log of the ratio of mean logs
-
-    @classmethod
-    def of(cls, values: Array, logs: Array, logs_of_mistake: Array, first: Mask, second: Mask) -> FoldChanges:
-        """All three of values (n_genes, n_samples) and their logs, the last of logs that are not negative."""
-        one, other = ([v[:, mask].mean(axis=1) for v in (values, logs, logs_of_mistake)] for mask in (first, second))
-        return cls(one[1] - other[1], log_ratio(one[0], other[0]), log_ratio(one[2], other[2]))
-
-    @property
-    def named(self) -> dict[str, Array]:
-        """The three by name."""
-        names = ("difference of mean logs", "log of ratio of means", "log of ratio of mean logs (mistake)")
-        return dict(zip(names, (self.difference, self.ratio, self.mistake), strict=True))
 
 
 @dataclass(frozen=True)

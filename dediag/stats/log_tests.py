@@ -35,6 +35,14 @@ class LogTest:
         return cls(scale, test, pvalue, benjamini_hochberg(np.where(tested, pvalue, np.nan)))
 
 
+def columns(
+    tests: Sequence[LogTest], pvalue: Array, called: Mask, alpha: float, top: Sequence[int]
+) -> dict[str, list[object]]:
+    """All tests beside another with these p-values and calls (n_genes,), as a table."""
+    rows = [beside(test, pvalue, called, alpha, top) for test in tests]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
 def beside(test: LogTest, pvalue: Array, called: Mask, alpha: float, top: Sequence[int]) -> dict[str, object]:
     """A test beside another with these p-values and calls (n_genes,): numbers of calls, overlap, ranks, shared tops."""
     own = test.padj < alpha

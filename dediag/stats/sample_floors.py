@@ -1,4 +1,4 @@
-"""The expression of a sample below which its counts say little: by depth, by classes of genes, by voom's trend."""
+"""The expression of a sample below which its counts say little: by depth, by classes of genes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dediag.stats.mixture import Histogram, TwoNormals
-    from dediag.stats.moderated_t import MeanVariance
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
     Trend = Callable[[Array], Array]
 
 RESAMPLES = 1000
-TURN = 0.02  # share of its peak by which a trend must fall on the left to have turned
 SMALLEST_GROUP = 3  # samples below which the bootstrap of a median says nothing
 
 
@@ -75,6 +73,11 @@ class SampleFloors:
     zfpkm: Array
     separation: Array  # Ashman's D of the two classes
     classes: tuple[Classes | None, ...]
+
+    def columns(self) -> dict[str, list[float]]:
+        """The floors as a table; separation is that of the two classes of genes."""
+        names = ("library_size", "measurement", "biological", "zfpkm", "separation")
+        return {name: getattr(self, name).tolist() for name in names}
 
 
 def sample_floors(counts: Array, smallest: float) -> SampleFloors:
@@ -159,6 +162,17 @@ class TwoFloors:
         kinds = [("measurement", self.ratio), ("biological", test / reference if test and reference else 1.0)]
         return max(kinds, key=lambda kind: abs(np.log(kind[1])))
 
+    def columns(self) -> dict[str, list[object]]:
+        """Both groups as a table."""
+        return {
+            "group": [g.level for g in self.both],
+            "samples": [int(g.mine.sum()) for g in self.both],
+            **{name: [getattr(g, name).value for g in self.both] for name in ("measurement", "biological", "zfpkm")},
+            **{
+                name: [getattr(g, name) for g in self.both] for name in ("measurement_own", "own_dispersion", "working")
+            },
+        }
+
     def share_between(self, expression: Array) -> float:
         """Share of the genes with any expression (n_genes,) that lie between the two floors of that kind."""
         low, high = sorted(getattr(group, self.apart[0]).value for group in (self.test, self.reference))
@@ -184,11 +198,3 @@ def group_floors(
         biological=median(samples.biological[mine], rng),
         zfpkm=median(samples.zfpkm[mine], rng),
     )
-
-
-def turning_point(trend: MeanVariance) -> float | None:
-    """Mean log2 count at which the trend peaks before it falls toward low means; None if it does not."""
-    peak = int(np.argmax(trend.trend))
-    if trend.trend[: peak + 1].min() > (1 - TURN) * trend.trend[peak]:
-        return None
-    return float(trend.mean[peak])

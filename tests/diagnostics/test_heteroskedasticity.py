@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -96,7 +97,34 @@ def test_remedies_find_fewer_false_calls():
     published, both = result.n_calls, result.remedies[-1]
     assert published > 20
     assert both.n_up + both.n_down < published / 4
-    assert heteroskedasticity.judge(result).calls_at_risk == both.vanish
+    verdict = heteroskedasticity.judge(result)
+    assert verdict.calls_at_risk == both.to_difference
+    assert f"{both.to_difference} calls that vanish with both remedies because the groups differ" in verdict.advice
+    assert f"{both.to_caution} more vanish" in verdict.advice
+
+
+def test_what_a_more_cautious_test_loses_is_not_at_risk():
+    """A pass whose remedy would lose calls says that this is the remedy's price, and puts no call at risk."""
+    result = replace(result_of(10, 10, 1.0, 1500)[0], n_calls=2472)
+    remedy = replace(result.remedies[0], vanish=984, to_caution=950)
+    verdict = heteroskedasticity.judge(replace(result, remedies=(remedy, *result.remedies[1:])))
+    assert verdict.status is Status.PASS
+    assert verdict.calls_at_risk == 0
+    assert "would lose 984 of the 2,472 calls, 950 of them because that test is more cautious" in verdict.advice
+
+
+@pytest.mark.parametrize("limit", [0.03, 0.06, 0.10])
+@pytest.mark.parametrize("off", [-1e-5, 0.0, 1e-5])
+def test_the_sentence_never_contradicts_the_status(limit, off):
+    """However close the judged end of the interval is to a limit, its text is on the side that the status says."""
+    low = limit + off if limit > 0.05 else limit / 2
+    high = limit + off if limit < 0.05 else 2 * limit
+    result = replace(result_of(10, 10, 1.0, 1500)[0], size=Estimate((low + high) / 2, low, high), shift=None)
+    verdict = heteroskedasticity.judge(result)
+    side, said, named = re.search(r"at (least|most) ([\d.]+) %, limit (\d+) %", verdict.headline).groups()
+    alarmed = float(said) >= float(named) if side == "least" else float(said) <= float(named)
+    assert alarmed == (verdict.status is not Status.PASS)
+    assert (named == "10") == (verdict.status is Status.FAIL)
 
 
 def test_metrics_tables_and_figures():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,8 +83,6 @@ def test_outliers_that_the_fit_replaced_warn():
 
 
 def test_lengths_add_a_scale(healthy):
-    from dataclasses import replace
-
     study, without = healthy
     lengths = np.random.default_rng(1).integers(300, 9000, study.cohort.n_genes).astype(float)
     given = Study(replace(study.cohort, gene_lengths=lengths), study.fit, 1)
@@ -124,3 +125,22 @@ def test_a_group_of_identical_copies_is_not_assessable():
     copies = cohort.with_counts(counts)
     with pytest.raises(NotAssessable, match="no dispersion of its own: no gene's dispersion"):
         log_scale_tests.compute(Study(copies, fit(copies, "~ group", ("group", "case", "control")), 1))
+
+
+@pytest.mark.parametrize("shift", [0.1 - 1e-5, 0.1 + 1e-5, -0.1 - 1e-5, -1e-7])
+def test_the_sentence_never_contradicts_the_status(healthy, shift):
+    """The shift in the sentence is on the side of its limit that the status says, and never -0."""
+    result = healthy[1]
+    moved = replace(result.gap, seen=result.gap.seen - result.gap.left_over + shift)
+    verdict = log_scale_tests.judge(replace(result, gap=moved))
+    said = re.search(r"([-+][\d.e-]+) log2 left over", verdict.headline).group(1)
+    assert (abs(float(said)) > 0.1) == (verdict.status is Status.WARN) == (abs(shift) > 0.1)
+
+
+def test_a_shift_that_is_not_judged_is_not_set_beside_a_limit(healthy):
+    result = healthy[1]
+    moved = replace(result.gap, seen=result.gap.seen + 0.15, limit=np.full(len(result.genes), 9.0))  # no strays
+    verdict = log_scale_tests.judge(replace(result, gap=moved, group_dispersions=False))
+    assert verdict.status is Status.PASS
+    assert "not judged" in verdict.headline
+    assert "limit" not in verdict.headline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from dediag.diagnostics import noise_floor
 from dediag.finding import Status
 from dediag.model.fit import fit
 from dediag.simulation import draw_counts, simulate
+from dediag.stats.sample_floors import Median, TwoFloors
 from dediag.study import Study
 
 
@@ -95,6 +97,34 @@ def test_calls_below_that_run_one_way_warn(healthy):
     assert metrics["up_fraction_above"] == 0.5
     even = replace(lean, lfc=(-1.0) ** np.arange(1000))
     assert noise_floor.judge(even).status is Status.PASS
+
+
+def floors_apart(healthy, factor, share_between):
+    """The measurement floors this far apart, with 1,000 genes and no call, some of the genes between the two."""
+    low = healthy.floors.reference.measurement.value
+    test = replace(healthy.floors.test, measurement=Median(low * factor), biological=Median(None))
+    reference = replace(healthy.floors.reference, biological=Median(None))
+    n = round(1000 * share_between)
+    return replace(
+        healthy, floors=TwoFloors(test, reference), mean_cpm=np.r_[np.full(n, low * 1.1), np.full(1000 - n, low * 99)],
+        lfc=np.ones(1000), called=np.zeros(1000, bool),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("off", [-1e-4, 1e-4])
+def test_the_sentence_never_contradicts_the_status(healthy, off):
+    """However close to a limit, the number in the sentence is on the side that the status says."""
+    verdict = noise_floor.judge(floors_apart(healthy, noise_floor.RATIO_LIMIT + off, 0.2))
+    said = float(re.search(r"(?:is|factor of) ([\d.]+)", verdict.headline).group(1))
+    assert (said >= noise_floor.RATIO_LIMIT) == (verdict.status is Status.WARN) == (off > 0)
+
+
+def test_floors_far_apart_with_nothing_at_stake_pass_and_say_why(healthy):
+    verdict = noise_floor.judge(floors_apart(healthy, 4.0, 0.02))
+    assert verdict.status is Status.PASS
+    assert "factor of 4 (limit 2.5)" in verdict.headline
+    assert "only 2 % of the genes lie between the two (limit 5 %); 0 of 0 calls" in verdict.headline
+    assert verdict.advice == "Nothing to do."
 
 
 def test_few_calls_below_do_not_make_a_lean(healthy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from dediag.diagnostics import sign_asymmetry
 from dediag.finding import Status
 from dediag.model.fit import fit
 from dediag.simulation import draw_counts, simulate
+from dediag.stats.call_split import Calls
 from dediag.study import AuditSettings
 
 SETTINGS = AuditSettings(bootstraps=16)
@@ -94,6 +96,7 @@ def test_healthy_passes_and_counts_add_up(healthy):
     verdict = sign_asymmetry.judge(healthy)
     assert verdict.status is Status.PASS
     assert f"{healthy.whole.n_up} up, {healthy.whole.n_down} down" in verdict.headline
+    assert healthy.whole.p_value > 0.01
     assert sum(s.n_up for s in healthy.strata) == healthy.whole.n_up
     assert sum(s.n_genes for s in healthy.strata) == healthy.whole.n_genes
     assert healthy.own_dispersions
@@ -106,7 +109,22 @@ def test_one_sided_effects_warn_and_never_fail():
     verdict = sign_asymmetry.judge(result)
     assert verdict.status is Status.WARN
     assert result.whole.up_share < result.whole.expected_low
-    assert result.p_value == pytest.approx(1 / (1 + len(result.replicate_shares)))
+    assert result.whole.p_value is not None
+    assert result.whole.p_value < 0.01
+
+
+@pytest.mark.parametrize("n_up", [3, 8, 12, 18, 22, 29, 33])
+def test_sentence_interval_p_value_and_status_agree(healthy, n_up):
+    """Whatever was observed: the status, the numbers in the sentence and the p-value say the same."""
+    rng = np.random.default_rng(5)
+    calls = rng.random((40, 60)) < 0.6
+    up = calls & (rng.random((40, 60)) < 0.5)
+    lfc = np.where(np.arange(60) < n_up, 1.0, -1.0)
+    called = np.arange(60) < 36
+    whole = Calls(np.ones(60), lfc, called, up, calls & ~up, sign_asymmetry.LEVEL).between(0.0, np.inf)
+    verdict = sign_asymmetry.judge(replace(healthy, whole=whole))
+    share, low, high = map(float, re.search(r"\(([\d.]+) % up\).*, ([\d.]+) to ([\d.]+) %", verdict.headline).groups())
+    assert (verdict.status is Status.PASS) == (low <= share <= high) == (whole.p_value >= 0.01)
 
 
 def test_genes_that_vary_together_widen_the_interval():

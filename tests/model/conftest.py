@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pytest
+from reference_cohorts import Reference, real_references, simulated_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,83 +38,28 @@ REAL = (
 )
 
 
-@dataclass(frozen=True)
-class ReferenceCohort:
-    """A cohort with what the R packages say about it."""
-
-    name: str
-    data: Path  # folder of counts.tsv.gz and samples.tsv
-    results: Path  # folder of the expected tables
-    design: str
-    factors: tuple[str, ...]  # columns that are factors
-    contrast: tuple[str, str, str]  # factor, test, reference
-
-    @cached_property
-    def counts(self) -> pd.DataFrame:
-        return read(self.data / "counts.tsv.gz")
-
-    @cached_property
-    def matrix(self) -> np.ndarray:
-        """Counts (n_genes, n_samples), float64."""
-        return np.ascontiguousarray(self.counts.to_numpy(dtype=float))
-
-    @cached_property
-    def samples(self) -> pd.DataFrame:
-        return read(self.data / "samples.tsv").loc[self.counts.columns]
-
-    @cached_property
-    def info(self) -> dict:
-        return json.loads((self.results / "info.json").read_text())
-
-    @cached_property
-    def expected_samples(self) -> pd.DataFrame:
-        return read(self.results / "samples.tsv.gz").loc[self.counts.columns]
-
-    def has(self, table: str) -> bool:
-        return (self.results / f"{table}.tsv.gz").exists()
-
-    def expected(self, table: str) -> pd.DataFrame:
-        """An expected table for all genes in the order of the counts; NaN (base mean 0) for all-zero genes."""
-        found = read(self.results / f"{table}.tsv.gz").reindex(self.counts.index)
-        if "baseMean" in found:
-            found["baseMean"] = found["baseMean"].fillna(0.0)
-        return found
-
-
-def read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t", index_col=0)
-
-
 @cache
-def reference_cohort(name: str) -> ReferenceCohort:
-    if name in SIMULATED:
-        table, data = HERE / "simulated.tsv", HERE / "simulated" / name
-        results = data / "expected"
-    else:
-        if not DATA:
-            pytest.skip("real data: DEDIAG_DATA does not name the folder that holds data/ and reference/")
-        table, data = Path(DATA) / "reference" / "real.tsv", Path(DATA) / "data" / name
-        results = Path(DATA) / "reference" / "real" / name
-    row = read(table).loc[name]
-    return ReferenceCohort(
-        name, data, results, row.design, tuple(row.factors.split(",")), (row.factor, row.test, row.reference)
-    )
+def reference_cohort(name: str) -> Reference:
+    if name in REAL and not DATA:
+        pytest.skip("real data: DEDIAG_DATA does not name the folder that holds data/ and reference/")
+    listed = real_references(Path(str(DATA))) if name in REAL else simulated_references(HERE)
+    return next(reference for reference in listed if reference.name == name)
 
 
 @pytest.fixture(scope="session", params=SIMULATED)
-def simulated(request: pytest.FixtureRequest) -> ReferenceCohort:
+def simulated(request: pytest.FixtureRequest) -> Reference:
     """Each simulated reference cohort in turn."""
     return reference_cohort(request.param)
 
 
 @pytest.fixture(scope="session", params=SIMULATED + REAL)
-def reference(request: pytest.FixtureRequest) -> ReferenceCohort:
+def reference(request: pytest.FixtureRequest) -> Reference:
     """Each reference cohort in turn, simulated and (with DEDIAG_DATA) real."""
     return reference_cohort(request.param)
 
 
 @pytest.fixture(scope="session")
-def cohorts() -> Callable[[str], ReferenceCohort]:
+def cohorts() -> Callable[[str], Reference]:
     """A reference cohort by name."""
     return reference_cohort
 
@@ -124,7 +67,7 @@ def cohorts() -> Callable[[str], ReferenceCohort]:
 @pytest.fixture(scope="session")
 def truth() -> Callable[[str], pd.DataFrame]:
     """The true parameters of a simulated cohort by name."""
-    return lambda name: read(HERE / "simulated" / name / "truth.tsv.gz")
+    return lambda name: pd.read_csv(HERE / "simulated" / name / "truth.tsv.gz", sep="\t", index_col=0)
 
 
 @pytest.fixture(scope="session")

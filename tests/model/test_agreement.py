@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from agreement_cases import Case, cases, size_factor_rows
-from agreement_measures import Measure, Reference, real_references, simulated_references
+from reference_cohorts import Reference, real_references, simulated_references
+
+if TYPE_CHECKING:
+    from agreement_measures import Measure
 
 HERE = Path(__file__).parent.parent / "reference"
 DATA = os.environ.get("DEDIAG_DATA")

@@ -99,6 +99,26 @@ def test_three_levels_against_one_that_is_not_coded_away() -> None:
     assert contrast.vector.tolist() == [0.0, 0.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("contrast", "chosen"),
+    [
+        (("group", "c"), "'a' was chosen of a, b"),
+        (("group", "a"), "'b' was chosen of b, c"),
+        (("group", "c", "a"), None),
+    ],
+)
+def test_a_reference_level_that_nobody_named_gets_a_notice(contrast: tuple[str, ...], chosen: str | None) -> None:
+    _, resolved = made("~ group", contrast, samples(group=["a", "a", "b", "b", "c", "c"]))
+    assert len(resolved.notices) == (chosen is not None)
+    if chosen is not None:
+        assert chosen in resolved.notices[0]
+        assert f"name it: group {contrast[1]} {resolved.reference}" in resolved.notices[0]
+
+
+def test_of_two_levels_the_other_one_needs_no_notice() -> None:
+    assert made("~ group", ("group", "case"))[1].notices == ()
+
+
 def test_cells_rebuild_the_matrix() -> None:
     design, _ = made("~ C(batch) + group")
     np.testing.assert_array_equal(design.cells[design.cell], design.matrix)

@@ -52,11 +52,11 @@ def both(cohort, formula, rows, **options):
 
 
 def assert_same(found, alone):
-    """LFC and log dispersion to 1e-6 for 99.9 % of genes, identical calls: the bars of the design, met at 1e-9."""
+    """LFC and log dispersion to 1e-6, identical calls."""
     for name in SAME:
         a, b = getattr(found, name), getattr(alone, name)
         np.testing.assert_array_equal(np.isnan(a), np.isnan(b), err_msg=name)
-        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9, err_msg=name)
     np.testing.assert_array_equal(found.padj < 0.1, alone.padj < 0.1)
 
 
@@ -82,9 +82,8 @@ def test_so_do_draws_with_covariates(formula):
     cohort = replace(cohort, samples=cohort.samples.assign(depth=depth))
     rows = subsets(9, 12, (7, 8), 3, seed=2)
     design = build(formula, cohort.samples, {"group": "control"})
-    for found, alone in both(
-        cohort, formula, [part for part in rows if np.linalg.matrix_rank(design.matrix[part]) == design.matrix.shape[1]]
-    ):
+    full = [part for part in rows if np.linalg.matrix_rank(design.matrix[part]) == design.matrix.shape[1]]
+    for found, alone in both(cohort, formula, full):
         assert_same(found, alone)
 
 
@@ -112,9 +111,7 @@ def test_draws_of_several_sizes_and_the_number_of_threads_make_no_difference():
     draws = [Draw(part, design.take(part)) for part in rows]
 
     def all_results(order):
-        return [
-            fit_draws(cohort.counts, [draws[k] for k in order], main.contrast, NEWTON)[i] for i in range(len(order))
-        ]
+        return fit_draws(cohort.counts, [draws[k] for k in order], main.contrast, NEWTON)
 
     try:
         set_threads(1)

@@ -74,6 +74,36 @@ def test_remedies_count_what_vanishes_and_appears(unequal):
     called = np.nan_to_num(main.padj, nan=1.0) < main.alpha
     for remedy in remedies(main, test, reference, 0.1, called):
         assert remedy.n_up + remedy.n_down == called.sum() - remedy.vanish + remedy.appear
+        assert 0 <= remedy.to_caution <= remedy.vanish
+
+
+def test_averaged_dispersions_are_those_of_both_groups(unequal):
+    main, test, reference = unequal
+    mean = (test.df * test.map + reference.df * reference.map) / (test.df + reference.df)
+    same = [replace(g, map=mean, gene=np.full(1000, np.nan)) for g in (test, reference)]
+    seen = np.isfinite(mean) & (test.map != test.gene) & (reference.map != reference.gene)
+    averaged = group_test(main, test, reference, averaged=True)
+    np.testing.assert_allclose(averaged.pvalue[seen], group_test(main, *same).pvalue[seen])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ratio", "low", "high"),
+    [
+        ((6, 18), 1.0, 0.0, 0.08),  # what chance differences cost; .02 to .04 in two cohorts
+        ((6, 18), 4.0, 0.3, 0.6),  # the smaller group is the more dispersed: .42
+        ((8, 8), 4.0, 0.0, 0.05),  # equally large: a difference costs next to nothing, .02
+    ],
+)
+def test_calls_are_lost_to_the_difference_only_where_it_inflates_the_error_rate(sizes, ratio, low, high):
+    cohort, _ = simulate(
+        n_genes=1500, n_test=sizes[0], n_reference=sizes[1], seed=2, effect_share=0.3, effect_sd=1.5,
+        group_dispersion_ratio=ratio,
+    )  # fmt: skip
+    main = fit(cohort, "~ group", ("group", "case", "control"), search="newton")
+    called = np.nan_to_num(main.padj, nan=1.0) < main.alpha
+    both = remedies(main, group_dispersions(main, "case"), group_dispersions(main, "control"), 0.0, called)[-1]
+    assert both.to_caution >= 10  # the t-test on fewer samples is always the more cautious one
+    assert low <= both.to_difference / called.sum() <= high
 
 
 def test_covariates_and_third_levels_are_no_obstacle():

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dediag.cohort import Cohort, frozen
 from dediag.model.fit import fit
 from dediag.model.shrinkage import cauchy_scale, contrast_coordinate, normal_variance, s_values, shrink
 
@@ -23,10 +22,8 @@ NORMAL = {"small_5v5": "~ group", "factors_8v8": "~ batch + rin + group", "separ
 
 @cache
 def fitted(cohorts, name: str, test: str = "case", **options: object) -> NBFit:
-    reference = cohorts(name)
-    cohort = Cohort(frozen(reference.matrix), reference.counts.index, reference.samples)
     other = "control" if test == "case" else "case"
-    return fit(cohort, NORMAL[name], ("group", test, other), **options)
+    return fit(cohorts(name).cohort, NORMAL[name], ("group", test, other), **options)
 
 
 def above_floor(found: NBFit) -> np.ndarray:

@@ -21,30 +21,30 @@ def cohort(seed: int = 0, n_genes: int = 200, n_samples: int = 6) -> np.ndarray:
 
 
 def test_ratio_equals_deseq2(reference):
-    found = size_factors(reference.matrix)
-    np.testing.assert_allclose(found.values, reference.expected_samples["size_factor"], rtol=AGREEMENT)
-    carriers = reference.matrix[(reference.matrix > 0).all(axis=1)]
+    found = size_factors(reference.cohort.counts)
+    np.testing.assert_allclose(found.values, reference.table("samples")["size_factor"], rtol=AGREEMENT)
+    carriers = reference.cohort.counts[(reference.cohort.counts > 0).all(axis=1)]
     assert found.n_genes == len(carriers)
     assert found.mean_count == pytest.approx(carriers.mean())
 
 
 def test_poscounts_equals_deseq2(simulated):
-    found = size_factors(simulated.matrix, "poscounts").values
-    np.testing.assert_allclose(found, simulated.expected_samples["size_factor_poscounts"], rtol=AGREEMENT)
+    found = size_factors(simulated.cohort.counts, "poscounts").values
+    np.testing.assert_allclose(found, simulated.table("samples")["size_factor_poscounts"], rtol=AGREEMENT)
 
 
 def test_tmm_equals_edger(reference):
-    found = norm_factors(reference.matrix, "TMM")
-    np.testing.assert_allclose(found.values, reference.expected_samples["tmm_norm_factor"], rtol=AGREEMENT)
-    np.testing.assert_array_equal(found.library_size, reference.expected_samples["lib_size"])
+    found = norm_factors(reference.cohort.counts, "TMM")
+    np.testing.assert_allclose(found.values, reference.table("samples")["tmm_norm_factor"], rtol=AGREEMENT)
+    np.testing.assert_array_equal(found.library_size, reference.table("samples")["lib_size"])
 
 
 @pytest.mark.parametrize("method", ["TMM", "TMMwsp", "RLE", "upperquartile"])
 def test_norm_factors_equal_edger(simulated, method):
-    found = norm_factors(simulated.matrix, method)
-    np.testing.assert_allclose(found.values, simulated.expected_samples[f"edger_{method}"], rtol=AGREEMENT)
-    scaled = centred(found.values * simulated.matrix.sum(axis=0))
-    np.testing.assert_allclose(size_factors(simulated.matrix, method).values, scaled, rtol=1e-12)
+    found = norm_factors(simulated.cohort.counts, method)
+    np.testing.assert_allclose(found.values, simulated.table("samples")[f"edger_{method}"], rtol=AGREEMENT)
+    scaled = centred(found.values * simulated.cohort.counts.sum(axis=0))
+    np.testing.assert_allclose(size_factors(simulated.cohort.counts, method).values, scaled, rtol=1e-12)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -30,9 +30,9 @@ def test_equals_deseq2(simulated):
     info = simulated.info["trend_coefficients"]
     if simulated.info["fit_type"] != "parametric":
         pytest.skip("only parametric trends are kept in the results")
-    size = simulated.expected_samples["size_factor"].to_numpy()
-    found = stabilize(simulated.matrix / size, Curve("parametric", (info["asymptDisp"], info["extraPois"])))
-    np.testing.assert_allclose(found, simulated.expected("deseq2_vst"), rtol=1e-6)
+    size = simulated.table("samples")["size_factor"].to_numpy()
+    found = stabilize(simulated.cohort.counts / size, Curve("parametric", (info["asymptDisp"], info["extraPois"])))
+    np.testing.assert_allclose(found, simulated.table("deseq2_vst"), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

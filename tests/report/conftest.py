@@ -143,7 +143,7 @@ def make_report(*, created: str = "2024-05-01T12:00:00Z", only: frozenset[str] |
             ("No finished results table: nothing is compared with it.", "No gene lengths: FPKM is not shown."),
         ),
         design=Design("~ group", "group", "case", "control", 71, 29),
-        fit=FitSummary(0.1, 12_029, 72, 114, 0, 700, 33.2, "parametric", 0.6789),
+        fit=FitSummary(0.1, 12_029, 72, 114, 0, 700, 33.2, "parametric", 0.6789, (f"write C(batch), {HOSTILE}",)),
         strata=(
             Stratum(None, 10, 800, 0, None, -0.0212),
             Stratum(10, 50, 2_301, 31, 0.19, -0.034),

@@ -102,7 +102,8 @@ def test_first_screen(words) -> None:
     for expected in (
         "A check of ours broke", "worst of them says: conclusions change", "case test 71", "control reference 29",
         "out of 12029 with nonzero total read count", "LFC > 0 (up) : 72, 0.6%", "low counts : 700, 5.8%",
-        "500 and more", "Not given, and what that disables:", "112 calls at risk", "Use group-wise dispersions",
+        "500 and more", "Note: write C(batch)", "Not given, and what that disables:", "112 calls at risk",
+        "Use group-wise dispersions",
     ):  # fmt: skip
         assert expected in first
     order = [first.index(name) for name in ("defect of dediag", "about 19 %", "below 0.9 CPM")]
@@ -121,11 +122,32 @@ def test_every_finding_is_shown_with_its_status_in_words(words, report, page) ->
     assert "Further questions" in words  # where a diagnostic of somebody else's stands
 
 
+def test_evidence_of_a_pass_is_folded_and_that_of_an_alarm_is_not(text) -> None:
+    articles = dict(re.findall(r'<article class="finding (\w+)" id="\w+">(.*?)</article>', text, re.DOTALL))
+    for status, article in articles.items():
+        before = article.partition("<details")[0]
+        assert ("<figure" in article and "<figure" not in before) == (status == "pass")
+    assert "The evidence" in articles["pass"]
+    assert "1 figure, 3 numbers, 2 tables, method" in articles["pass"]
+    assert "The evidence" not in articles["fail"] + articles["warn"]
+    assert articles["pass"].index("<figure") > articles["pass"].index("Keep all samples")
+
+
+def test_a_narrow_page_shows_whole_figures_and_tables_in_boxes_of_their_own(text, page) -> None:
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert re.search(r"figure img {[^}]*max-width:100%", style)
+    assert "min-width:calc" not in style
+    assert ".wide { overflow-x:auto; }" in style
+    for table in re.finditer(r"<table", text):
+        assert text[: table.start()].endswith('<div class="wide">')
+    assert {f"#{ident}" for ident in page.ids if "-" in ident} <= set(page.links)  # a tap on a figure enlarges it
+
+
 def test_numbers_as_people_write_them(words) -> None:
     assert "LFC bias median 0.00412 -0.006 to 0.0135 0.05 log2" in words
     assert "2.13e-05" in words
     assert "1.23e-09" in words
-    assert "not available" in words
+    assert "Not available on this study: size_balanced ." in words
     assert not re.search(r"\d\.\d{8,}", words)
 
 

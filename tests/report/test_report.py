@@ -60,7 +60,7 @@ def test_keys_are_those_of_the_contract(report) -> None:
     assert set(document["inputs"]["counts"]) == {"path", "sha256", "n_genes", "n_samples", "format"}
     assert set(document["fit"]) == {
         "alpha", "n_tested", "n_up", "n_down", "n_outliers", "n_low_counts", "filter_threshold", "trend",
-        "prior_variance",
+        "prior_variance", "notices",
     }  # fmt: skip
     assert set(document["strata"][0]) == {"low", "high", "n_genes", "n_de", "up_share", "median_lfc"}
     assert set(document["findings"][0]) == {
@@ -75,6 +75,14 @@ def test_json_and_back(report) -> None:
     again = from_json(text)
     assert to_json(again) == text
     assert to_document(again) == to_document(bare(report))
+
+
+def test_a_report_without_notices_is_still_one(report, validator) -> None:
+    """They came after schema version 1.0 was published, which they do not break: optional."""
+    document = to_document(report)
+    del document["fit"]["notices"]
+    validator.validate(document)
+    assert from_json(json.dumps(document)).fit.notices == ()
 
 
 scalars = st.one_of(

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from dediag.report.digest import base_mean_range, by_importance, summary_lines, tally
+from dediag.finding import Finding, Status
+from dediag.report.digest import base_mean_range, by_importance, risk, summary_lines, tally
 from dediag.report.report import Stratum
-from dediag.report.wording import blocks, cell, counted, interval, label, number, percent
+from dediag.report.wording import blocks, cell, interval, label, number, percent
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,19 @@ def test_number(value, text) -> None:
     assert number(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [(2.502, 2.5, "2.502"), (2.498, 2.5, "2.498"), (2.6, 2.5, "2.6"), (0.06004, 0.06, "0.06004"), (2.5, 2.5, "2.5"),
+     (1234.4, 1234.0, "1234.4"), (7, 7.5, "7"), (None, 1.0, "not available"), (-0.0, 0.05, "0"), ("s1", 1.0, "s1")],
+)  # fmt: skip
+def test_a_number_stays_on_its_side_of_its_limit(value, limit, text) -> None:
+    assert number(value, limit) == text
+
+
+def test_ends_of_an_interval_stay_on_their_side_of_the_limit() -> None:
+    assert interval(0.0599991, 0.0600004, 0.06) == "0.059999 to 0.0600004"
+
+
 def test_cells_can_be_copied() -> None:
     assert [cell(v) for v in (12029, 12345.6, None, "a,b", True)] == ["12029", "12346", "NA", "a,b", "yes"]
 
@@ -27,8 +41,6 @@ def test_cells_can_be_copied() -> None:
 def test_words() -> None:
     assert label("lfc_bias_ci_low") == "LFC bias CI low"
     assert label("n_de_below") == "Number of DE below"
-    assert counted(1, "gene") == "1 gene"
-    assert counted(2500, "gene") == "2,500 genes"
     assert (interval(None, None), interval(0.1, None), interval(None, 2)) == ("", "from 0.1", "up to 2")
     assert [percent(72, 12029), percent(114, 12029), percent(700, 12029), percent(0, 0)] == [
         "0.6%",
@@ -59,6 +71,17 @@ def test_worst_first_then_most_calls_at_risk(report) -> None:
     assert [f.id for f in by_importance(report.findings)] == [
         "log_scale_tests", "heteroskedasticity", "noise_floor", "sign_asymmetry",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "n", "text"),
+    [
+        (Status.PASS, 0, ""), (Status.PASS, None, ""), (Status.PASS, 3, "3 calls at risk"), (Status.SKIPPED, 0, ""),
+        (Status.WARN, 0, "0 calls at risk"), (Status.FAIL, 1, "1 call at risk"), (Status.WARN, None, ""),
+    ],
+)  # fmt: skip
+def test_calls_at_risk_where_they_say_something(status, n, text) -> None:
+    assert risk(Finding("own", "?", status, "", calls_at_risk=n)) == text
 
 
 def test_tally(report) -> None:

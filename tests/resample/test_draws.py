@@ -112,6 +112,19 @@ def test_control_draws_are_never_the_whole_study():
     assert draws.control(fitted(table(group=["a"] * 10 + ["b"] * 9)), 10, None, 1.0, rng()) is None
 
 
+def test_one_sample_is_left_out_at_a_time():
+    fit = fitted(table(group=["a"] * 3 + ["c"] * 2 + ["b"] * 4))
+    found = draws.leave_one_out(fit, (0, 7))
+    assert found.rows == (tuple(range(1, 9)), (0, 1, 2, 3, 4, 5, 6, 8))
+    assert found.keep == ("lfc",)
+
+
+def test_a_sample_that_the_design_needs_is_not_left_out():
+    fit = fitted(table(group=["a"] * 3 + ["b"] * 4, batch=["x", "y", "y", "y", "z", "z", "y"]), "~ batch + group")
+    assert [set(range(7)) - set(rows) for rows in draws.leave_one_out(fit, range(7)).rows] == [{k} for k in range(1, 7)]
+    assert draws.leave_one_out(fit, (0,)) is None
+
+
 def test_the_same_generator_gives_the_same_draws():
     fit = fitted(table(group=["a"] * 4 + ["b"] * 20))
     assert draws.balanced(fit, 25, None, rng()) == draws.balanced(fit, 25, None, rng())

@@ -36,6 +36,7 @@ def test_moderated_t_leaves_out_genes_without_counts():
 def test_beside_itself():
     test = log_tests.simple({"a": np.log2(COUNTS + 1)}, FIRST, ~FIRST, TESTED)[0]
     row = log_tests.beside(test, test.pvalue, test.padj < 0.9, 0.9, (5, 1000))
+    assert log_tests.columns([test], test.pvalue, test.padj < 0.9, 0.9, (5, 1000)) == {k: [v] for k, v in row.items()}
     assert row["calls"] == row["shared"]
     assert row["top_5"] == 1
     assert row["top_1000"] is None

@@ -12,36 +12,29 @@ line: a figure must survive a grey printer and every kind of colour vision. matp
 
 from __future__ import annotations
 
-import io
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from dediag.drawing.legends import legend
+from dediag.drawing.svg import DENSE, SETTINGS, to_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "PAIR", "SEQUENTIAL", "SERIES", "SQUARE", "STYLES", "WIDE", "Style", "band", "cloud", "curve", "diagonal",
+    "histogram", "intervals", "legend", "new_figure", "reference_line", "ribbon", "to_svg",
+]  # fmt: skip
 
 WIDE = (7.2, 4.0)  # inches: one panel, the width of the report's text
 SQUARE = (4.8, 4.6)
 PAIR = (9.6, 4.2)  # two panels side by side
-
-LegendPlace = Literal[
-    "best", "upper right", "upper left", "lower left", "lower right", "center left", "center right", "lower center",
-    "upper center", "outside upper right", "outside right upper", "outside lower center", "outside upper center",
-]  # fmt: skip
-DENSE = 2_000  # artists with more points are rasterised inside the SVG
-DENSE_DPI = 150
-FONT_SIZE = 10.0
-TEXT = "#22272e"
-GRID = "#e3e6ea"
-FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
 @dataclass(frozen=True)
@@ -74,47 +67,14 @@ SERIES = (  # for what has no role of its own, such as methods or factor levels:
 )
 SEQUENTIAL = "cividis"  # the colour map for an ordered quantity
 
-_SETTINGS: Any = {  # Any: matplotlib types each key by name
-    "svg.hashsalt": "dediag",
-    "svg.fonttype": "none",  # text stays text: small files, searchable, readable at any size
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so the layout is the same on every machine
-    "font.size": FONT_SIZE,
-    "text.color": TEXT,
-    "mathtext.fontset": "dejavusans",
-    "path.simplify": True,
-}
-
 
 def new_figure(width: float = WIDE[0], height: float = WIDE[1]) -> Figure:
     """An empty figure (inches) outside any global state; add axes with `figure.subplots(...)`, finish with `to_svg`."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure as NewFigure
 
-    with rc_context(_SETTINGS):
+    with rc_context(SETTINGS):
         return NewFigure(figsize=(width, height), layout="constrained", facecolor="white")
-
-
-def to_svg(figure: Figure) -> str:
-    """The figure as SVG text: the same figure gives the same bytes; dense artists are embedded as pixels.
-
-    The common look is applied here (fonts, spines, grid), so the figure must not be drawn on afterwards.
-    """
-    from matplotlib import rc_context
-
-    with rc_context(_SETTINGS):
-        for ax in figure.axes:
-            _style(ax)
-            for artist in ax.get_children():
-                if _points(artist) > DENSE:
-                    artist.set_rasterized(True)
-        buffer = io.StringIO()
-        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", dpi=DENSE_DPI, metadata=metadata)
-        figure.clear()
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]  # without XML declaration and the DTD's address
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    return svg.replace("'DejaVu Sans'", FONTS.replace('"', "'"))
 
 
 def cloud(
@@ -243,21 +203,6 @@ def band(
     draw(low, high, color=style.color, alpha=0.14, linewidth=0, label=label, zorder=0.5)
 
 
-def legend(ax: Axes, *, location: LegendPlace = "best", title: str | None = None) -> None:
-    """The legend of everything with a label; nothing when there is none."""
-    handles, labels = ax.get_legend_handles_labels()
-    if not handles:
-        return
-    made = ax.legend(
-        handles, labels, loc=location, title=title, fontsize=FONT_SIZE - 1, title_fontsize=FONT_SIZE - 1,
-        frameon=True, framealpha=0.9, edgecolor="none", borderpad=0.4, handlelength=2.4, scatterpoints=1,
-    )  # fmt: skip
-    for handle in made.legend_handles:
-        if handle is not None and hasattr(handle, "set_sizes"):
-            handle.set_sizes([36.0])
-            handle.set_alpha(0.95)
-
-
 def _style_of(role: str | Style) -> Style:
     if isinstance(role, Style):
         return role
@@ -268,51 +213,3 @@ def _finite(*arrays: ArrayLike) -> tuple[NDArray[np.float64], ...]:
     values = [np.asarray(a, dtype=float).ravel() for a in arrays]
     keep = np.logical_and.reduce([np.isfinite(v) for v in values])
     return tuple(v[keep] for v in values)
-
-
-def _points(artist: Artist) -> int:
-    """How many points an artist would write into the SVG as vectors."""
-    from matplotlib.collections import Collection
-    from matplotlib.lines import Line2D
-
-    if isinstance(artist, Line2D):
-        return int(np.size(artist.get_xdata()))
-    if isinstance(artist, Collection):
-        corners = sum(int(np.shape(path.vertices)[0]) for path in artist.get_paths())
-        return max(int(np.shape(artist.get_offsets())[0]), corners)
-    return 0
-
-
-def _style(ax: Axes) -> None:
-    """Give a panel the common look: quiet frame, light grid behind the data, title at the left."""
-    ax.set_axisbelow(True)
-    if ax.axison:
-        ax.grid(visible=True, color=GRID, linewidth=0.8)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        ax.spines[side].set_color("#8a929c")
-    ax.tick_params(labelsize=FONT_SIZE - 1, colors="#444b54", which="both", length=3)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.label.set_fontsize(FONT_SIZE)
-        axis.label.set_color(TEXT)
-        _plain_numbers(axis)
-    title = ax.get_title() or ax.get_title(loc="left")
-    ax.set_title("")
-    ax.set_title(title, loc="left", fontsize=FONT_SIZE + 1, fontweight="bold", color=TEXT)
-
-
-def _plain_numbers(axis: Axis) -> None:
-    """Label a logarithmic axis 0.1, 1, 20 instead of powers of ten; which ticks get a label stays as it was."""
-    from matplotlib.ticker import LogFormatter, LogFormatterSciNotation
-
-    class PlainNumbers(LogFormatter):
-        def __call__(self, x: float, pos: int | None = None) -> str:
-            return f"{x:g}" if super().__call__(x, pos) else ""
-
-    for get, put, minor in (
-        (axis.get_major_formatter, axis.set_major_formatter, False),
-        (axis.get_minor_formatter, axis.set_minor_formatter, True),
-    ):
-        if type(get()) is LogFormatterSciNotation:  # the default; what a figure chose for itself stays
-            put(PlainNumbers(labelOnlyBase=not minor))
