@@ -12,7 +12,8 @@ from scipy.special import gammaln
 from scipy.stats import nbinom
 
 from dediag.cohort import frozen
-from dediag.model.layout import single
+from dediag.model.blocks import in_blocks
+from dediag.model.layout import of_one_draw, single
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,19 +141,25 @@ def fit_coefficients(
 
     if tolerance is None:
         tolerance = DEVIANCE_TOLERANCE if reference else STEP_TOLERANCE
+    goal, groups, alpha = frozen(contrast), frozen(label, np.int64), frozen(dispersion)
     if reference:
-        beta, se, contrast_se, log_likelihood, iterations, last_step = kernels.fit_coefficients(
-            data.counts, data.rows, data.size, data.weights, space.cell, space.basis, space.transform, space.penalty,
-            space.projector, frozen(contrast), frozen(label, np.int64), frozen(dispersion), tolerance, MAX_ITERATIONS,
-            space.is_intercept,
+        beta, se, contrast_se, log_likelihood, iterations, last_step = in_blocks(
+            data,
+            lambda part, at: kernels.fit_coefficients(
+                part.counts, part.rows, part.size, part.weights, space.cell, space.basis, space.transform,
+                space.penalty, space.projector, goal, groups, alpha[at], tolerance, MAX_ITERATIONS, space.is_intercept,
+            ),
         )  # fmt: skip
     else:
         view = single(data, space, label)
-        fitted = kernels.draw_coefficients(
-            data.counts, data.rows, view.draws, view.basis, frozen(contrast), dispersion[None], tolerance,
-            MAX_ITERATIONS,
+        beta, se, contrast_se, iterations, last_step = in_blocks(
+            data,
+            lambda part, at: of_one_draw(
+                kernels.draw_coefficients(
+                    part.counts, part.rows, view.draws, view.basis, goal, alpha[None, at], tolerance, MAX_ITERATIONS
+                )
+            ),
         )  # fmt: skip
-        beta, se, contrast_se, iterations, last_step = (part[0] for part in fitted)
         log_likelihood = np.full(data.rows.size, np.nan)
         if with_likelihood:
             log_likelihood = log_likelihoods(data, space, beta, dispersion)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dediag.cohort import frozen
+from dediag.model.blocks import in_blocks
 from dediag.model.coefficients import Data, Space, fit_coefficients
-from dediag.model.layout import single
+from dediag.model.layout import of_one_draw, single
 from dediag.model.prior import log_residual_variance, prior_variance
 from dediag.model.trend import Trend, fit_trend
 from dediag.model.weights import NO_WEIGHTS
@@ -62,8 +63,12 @@ def gene_wise(data: Data, space: Space, *, reference: bool) -> GeneWise:
 
     view = single(data, space, weights=data.given_weights)
     inverse_size = np.array([np.mean(1.0 / data.size.mean(axis=0))])
-    found = kernels.draw_moments(data.counts, data.rows, view.draws, view.basis, inverse_size, largest(data.n_samples))
-    mean, variance, start, cell_mean = (part[0] for part in found)
+    mean, variance, start, cell_mean = in_blocks(
+        data,
+        lambda part, _: of_one_draw(
+            kernels.draw_moments(part.counts, part.rows, view.draws, view.basis, inverse_size, largest(part.n_samples))
+        ),
+    )
     if data.weighted or not space.diagonal:
         no_label = np.zeros(space.cells.shape[0], np.int64)
         contrast = np.zeros(space.cells.shape[1])
@@ -96,19 +101,27 @@ def search(
     if not reference:
         view = single(data, space)
         factors, diagonal, shift = view.determinant
-        found = kernels.draw_dispersions(
-            data.counts, data.rows, view.draws, first.cell_mean[None], first.start[None], mean_of_prior[None],
-            np.array([prior_var]), factors, diagonal, shift, largest(data.n_samples), first.peak[None],
-            first.curvature[None],
+        return in_blocks(
+            data,
+            lambda part, at: of_one_draw(
+                kernels.draw_dispersions(
+                    part.counts, part.rows, view.draws, first.cell_mean[None, at], first.start[None, at],
+                    mean_of_prior[None, at], np.array([prior_var]), factors, diagonal, shift, largest(part.n_samples),
+                    first.peak[None, at], first.curvature[None, at],
+                )
+            ),
         )  # fmt: skip
-        return found[0][0], found[1][0]
     # weights can leave a column of the design without samples, which shows in the design's own columns only
     own_columns = data.weighted and space.cells.shape[1] == space.basis.shape[1]
     basis = space.cells if own_columns else space.basis
-    return kernels.fit_dispersions(
-        data.counts, data.rows, data.size, data.weights, space.cell, basis, space.diagonal and not own_columns,
-        0.0 if own_columns else -0.5 * space.log_det, frozen(first.cell_mean), frozen(first.start),
-        frozen(mean_of_prior), prior_var, largest(data.n_samples),
+    mean, start, centre = frozen(first.cell_mean), frozen(first.start), frozen(mean_of_prior)
+    return in_blocks(
+        data,
+        lambda part, at: kernels.fit_dispersions(
+            part.counts, part.rows, part.size, part.weights, space.cell, basis, space.diagonal and not own_columns,
+            0.0 if own_columns else -0.5 * space.log_det, mean[at], start[at], centre[at], prior_var,
+            largest(part.n_samples),
+        ),
     )  # fmt: skip
 
 

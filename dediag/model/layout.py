@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -93,6 +93,11 @@ def layout(
 def products(columns: Array) -> Array:
     """Products of each two columns (p, n), lower triangle row by row: (p (p + 1) / 2, n)."""
     return np.array([columns[i] * columns[k] for i in range(len(columns)) for k in range(i + 1)])
+
+
+def of_one_draw(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a kernel gives for the one draw of a single fit."""
+    return tuple(array[0] for array in arrays)
 
 
 def single(data: Data, space: Space, label: Index | None = None, weights: Array | None = None) -> Layout:

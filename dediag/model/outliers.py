@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import f as f_distribution
 
-from dediag.model.layout import single
+from dediag.model.blocks import in_blocks
+from dediag.model.layout import of_one_draw, single
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,13 +104,17 @@ def _kernel(
     from dediag.model import kernels
 
     view = single(data, space)
-    found = kernels.draw_cooks(
-        data.counts, data.rows, view.draws, view.unpenalised() if space.is_intercept else view.basis,
-        means.fitted[None], means.centre[None], dispersion[None], rule.classes[None], means.centre_floor, NOWHERE,
-        all_distances,
+    basis = view.unpenalised() if space.is_intercept else view.basis
+    found: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]] = in_blocks(
+        data,
+        lambda part, at: of_one_draw(
+            kernels.draw_cooks(
+                part.counts, part.rows, view.draws, basis, means.fitted[None, at], means.centre[None, at],
+                dispersion[None, at], rule.classes[None], means.centre_floor, NOWHERE, all_distances,
+            )
+        ),
     )  # fmt: skip
-    largest, larger, distance = (part[0] for part in found)
-    return largest, larger, distance
+    return found
 
 
 def replacements(data: Data, distance: NDArray[np.float64], rule: CooksRule) -> NDArray[np.float64]:
