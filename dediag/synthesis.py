@@ -120,7 +120,7 @@ def _noise_floor(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
         return JUDGED[finding.status], finding.headline
     if below == 0:
         return "none", "No call lies below the floor of either group."
-    statement = f"{counted(int(below), 'call')} below the higher group's floor."
+    statement = f"Below the higher group's floor there {'is' if below == 1 else 'are'} {counted(int(below), 'call')}."
     share_below, share_above = _value(finding, "up_fraction_below"), _value(finding, "up_fraction_above")
     if share_below is not None and share_above is not None:
         statement += f" {_percent(share_below)} of them are up, against {_percent(share_above)} of those above it."

@@ -183,7 +183,8 @@ def _price(result: Heteroskedasticity) -> str:
     if not groups.vanish:
         return ""
     cost = f": group dispersions would lose {groups.vanish:,} of the {result.n_calls:,} calls"
-    return f"{cost}, {groups.to_caution:,} of them because that test is more cautious, whatever the groups"
+    of_them = f"{groups.to_caution:,} of them" if groups.to_difference else "all of them"
+    return f"{cost}, {of_them} because that test is more cautious, whatever the groups"
 
 
 def metrics(result: Heteroskedasticity) -> list[Metric]:

@@ -55,6 +55,7 @@ def _environment() -> Environment:
         number=wording.number,
         label=wording.label,
         blocks=wording.blocks,
+        tied=wording.tied,
         picture=picture,
         width=width,
         head=head,

@@ -77,6 +77,11 @@ def cell(value: Any) -> str:
     )
 
 
+def tied(text: str) -> str:
+    """The text with a number and its per cent sign on one line."""
+    return re.sub(r"(?<=\d) %", "\u00a0%", text)
+
+
 def percent(count: int, total: int) -> str:
     """A share as a percentage with two significant digits, as DESeq2's summary prints it."""
     return f"{100 * count / total:.2g}%" if total else "0%"

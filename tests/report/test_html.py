@@ -133,6 +133,14 @@ def test_evidence_of_a_pass_is_folded_and_that_of_an_alarm_is_not(text) -> None:
     assert articles["pass"].index("<figure") > articles["pass"].index("Keep all samples")
 
 
+def test_the_method_alone_is_not_folded_twice(make) -> None:
+    report = make(only=frozenset({"my_own"}))
+    skipped = replace(report.findings[0], explanation="How it is done.")
+    text = html.page(replace(report, findings=(skipped,)))
+    assert "How it is measured" in text
+    assert "The evidence" not in text
+
+
 def test_a_narrow_page_shows_whole_figures_and_tables_in_boxes_of_their_own(text, page) -> None:
     style = text[text.index("<style>") : text.index("</style>")]
     assert re.search(r"figure img {[^}]*max-width:100%", style)

@@ -6,7 +6,7 @@ import pytest
 from dediag.finding import Finding, Status
 from dediag.report.digest import base_mean_range, by_importance, risk, summary_lines, tally
 from dediag.report.report import Stratum
-from dediag.report.wording import blocks, cell, interval, label, number, percent
+from dediag.report.wording import blocks, cell, interval, label, number, percent, tied
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,10 @@ def test_prose() -> None:
     assert (items.kind, items.lines) == ("list", ((("first goes on", False),), (("second", False),)))
     assert (verbatim.kind, verbatim.lines[0][0][0]) == ("verbatim", "verbatim  text")
     assert blocks("") == []
+
+
+def test_a_number_and_its_per_cent_sign_stay_on_one_line() -> None:
+    assert tied("5 % of 10 %, % of") == "5\u00a0% of 10\u00a0%, % of"
 
 
 def test_strata() -> None:
