@@ -10,7 +10,7 @@ from urllib.parse import quote
 from dediag.report import digest, wording
 from dediag.report.glossary import TERMS
 from dediag.report.report import table_file
-from dediag.rounding import counted
+from dediag.rounding import counted, fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,7 @@ def _environment() -> Environment:
         terms=TERMS,
         status_words=wording.STATUS_WORDS,
         counted=counted,
+        fixed=fixed,
         table_file=table_file,
         rows_shown=ROWS,
         rows_open=ROWS_OPEN,

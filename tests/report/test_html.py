@@ -133,6 +133,12 @@ def test_evidence_of_a_pass_is_folded_and_that_of_an_alarm_is_not(text) -> None:
     assert articles["pass"].index("<figure") > articles["pass"].index("Keep all samples")
 
 
+def test_no_negative_zero(report) -> None:
+    text = html.page(replace(report, strata=(replace(report.strata[0], median_lfc=-0.0001),)))
+    assert ">0.000<" in text
+    assert "-0.000" not in text
+
+
 def test_the_method_alone_is_not_folded_twice(make) -> None:
     report = make(only=frozenset({"my_own"}))
     skipped = replace(report.findings[0], explanation="How it is done.")
