@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,6 +119,7 @@ def examine(study: Study, left_out: Mapping[str, str], progress: Progress = sile
     """The findings of every registered diagnostic; `left_out` maps ids of those to be skipped to the reason."""
     findings: dict[str, Finding] = {}
     wanted: dict[str, Mapping[str, Plan]] = {}
+    seconds: dict[str, float] = {}
     for entry in registered().values():
         if entry.id in left_out:
             findings[entry.id] = _plain(entry, Status.SKIPPED, "Skipped.", left_out[entry.id])
@@ -127,11 +129,16 @@ def examine(study: Study, left_out: Mapping[str, str], progress: Progress = sile
             reason = "; ".join(MISSING.get(need, f"{need} is missing") for need in absent)
             findings[entry.id] = _plain(entry, Status.NOT_ASSESSABLE, "Not assessable on this study.", reason)
             continue
+        started = time.perf_counter()
         try:
             wanted[entry.id] = entry.diagnostic.plan(study) if entry.diagnostic.plan else {}
         except Exception as raised:
             findings[entry.id] = _without_result(entry, raised)
-    for ident, broken in _run_plans(study, wanted, progress).items():
+        seconds[entry.id] = time.perf_counter() - started
+    failed, shares = _run_plans(study, wanted, progress)
+    for ident, share in shares.items():
+        seconds[ident] += share
+    for ident, broken in failed.items():
         findings[ident] = _without_result(registered()[ident], broken)
     pending = [entry for entry in registered().values() if entry.id not in findings]
     for done, entry in enumerate(pending):
@@ -139,23 +146,32 @@ def examine(study: Study, left_out: Mapping[str, str], progress: Progress = sile
         findings[entry.id] = _ask(entry, study)
     if pending:
         progress("done", len(pending), len(pending))
-    return tuple(findings[ident] for ident in registered())
+    timed = {i: replace(finding, seconds=finding.seconds + seconds.get(i, 0.0)) for i, finding in findings.items()}
+    return tuple(timed[ident] for ident in registered())
 
 
-def _run_plans(study: Study, wanted: Mapping[str, Mapping[str, Plan]], progress: Progress) -> dict[str, Exception]:
-    """Run each distinct plan once; the exception of each diagnostic whose plan could not be run."""
-    failed: dict[str, Exception] = {}
+def _run_plans(
+    study: Study, wanted: Mapping[str, Mapping[str, Plan]], progress: Progress
+) -> tuple[dict[str, Exception], dict[str, float]]:
+    """Run each distinct plan once.
+
+    The exception of each diagnostic whose plan could not be run, and the seconds of each: those of a plan are shared
+    among all who ask for it.
+    """
+    asked = {ident: list(dict.fromkeys(plans.values())) for ident, plans in wanted.items()}
+    askers = Counter(plan for plans in asked.values() for plan in plans)
     broken: dict[Plan, Exception] = {}
-    for ident, plans in wanted.items():
-        for plan in plans.values():
-            try:
-                if plan not in broken:
-                    study.ensemble(plan, progress)
-            except Exception as error:
-                broken[plan] = error
-            if plan in broken:
-                failed[ident] = broken[plan]
-    return failed
+    seconds: dict[Plan, float] = {}
+    for plan in askers:
+        started = time.perf_counter()
+        try:
+            study.ensemble(plan, progress)
+        except Exception as error:
+            broken[plan] = error
+        seconds[plan] = time.perf_counter() - started
+    failed = {ident: broken[plan] for ident, plans in asked.items() for plan in plans if plan in broken}
+    shares = {ident: sum(seconds[plan] / askers[plan] for plan in plans) for ident, plans in asked.items()}
+    return failed, shares
 
 
 def _ask(entry: Registered, study: Study) -> Finding:

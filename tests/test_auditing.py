@@ -83,10 +83,10 @@ def test_a_diagnostic_that_raises_is_an_error_finding_and_the_rest_comes(study, 
 
 
 def test_an_error_says_where_it_happened(study, register):
-    register(bad=diagnostic(compute=lambda study: study.ensemble(Subsets(((0, 99),)))))
+    register(bad=diagnostic(compute=lambda study: study.fit.design.take([0, 99])))
     (bad,) = examine(study, {})
-    assert bad.reason.startswith("raised in dediag/cohort.py, line ")
-    assert bad.reason.endswith("take_samples")
+    assert bad.reason.startswith("raised in dediag/model/design.py, line ")
+    assert bad.reason.endswith("take")
 
 
 def test_what_cannot_be_assessed_says_why(study, register):
@@ -121,6 +121,27 @@ def test_each_plan_is_run_once_before_the_diagnostics(register, monkeypatch):
     register(one=uses, two=uses)
     assert {f.status for f in examine(study, {})} == {Status.PASS}
     assert ran == [SUBSET]
+
+
+def test_the_time_of_a_plan_is_shared_among_those_who_ask(register, monkeypatch):
+    """A clock that only runs while something is done: 8 s for the shared refits, 1 s for each question of its own."""
+    from dediag.resample import ensemble
+
+    now = [0.0]
+    monkeypatch.setattr(auditing.time, "perf_counter", lambda: now[0])
+    once = ensemble.run
+
+    def takes(seconds, result):
+        now[0] += seconds
+        return result
+
+    study = open_study(cohort(), "~ group", CONTRAST)
+    monkeypatch.setattr(ensemble, "run", lambda *a, **k: takes(8.0, once(*a, **k)))
+    asks = diagnostic(plan=lambda _: takes(0.5, {"a": SUBSET, "b": SUBSET}), compute=lambda s: takes(1.0, s.n_test))
+    register(one=asks, two=asks, three=diagnostic(compute=lambda s: takes(1.0, s.n_test)), four=diagnostic())
+    findings = examine(study, {"four": "left out"})
+    assert [f.seconds for f in findings] == [5.5, 5.5, 1.0, 0.0]
+    assert sum(f.seconds for f in findings) == now[0]
 
 
 def test_a_plan_that_cannot_be_run_fails_only_those_who_ask(register):

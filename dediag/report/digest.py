@@ -133,6 +133,16 @@ def base_mean_range(stratum: Stratum) -> str:
     )
 
 
+def times(report: Report) -> str:
+    """Where the time went: `12 s in all: imbalance 8 s, noise_floor 3 s`; empty where nothing was timed."""
+    taken = sorted(((f.seconds, f.id) for f in report.findings if f.seconds >= 0.5), reverse=True)
+    if not taken:
+        return ""
+    total = sum(f.seconds for f in report.findings)
+    listed = ", ".join(f"{name} {seconds:.0f} s" for seconds, name in taken)
+    return f"{total:.0f} s for the checks and their refits: {listed}"
+
+
 def methods(report: Report) -> str:
     """A paragraph for a methods section; says only what the report itself knows."""
     design, fit = report.design, report.fit

@@ -127,6 +127,7 @@ def _provenance(report: Report) -> str:
     lines = [
         f"- command: {_code(report.command)}",
         f"- seed {report.seed}, dediag {report.dediag_version}, {report.created}",
+        *([f"- time: {_safe(digest.times(report))}"] if digest.times(report) else []),
         *(f"- {name}: {_code(file.path)} sha256 {file.sha256 or 'none'}" for name, file in files if file is not None),
     ]
     return f"## Methods and provenance\n\n{_safe(digest.methods(report))}\n\n" + "\n".join(lines)

@@ -1,10 +1,12 @@
 """Numbers, names and prose as they are put into words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dediag.finding import Finding, Status
-from dediag.report.digest import base_mean_range, by_importance, risk, summary_lines, tally
+from dediag.report.digest import base_mean_range, by_importance, risk, summary_lines, tally, times
 from dediag.report.report import Stratum
 from dediag.report.wording import blocks, cell, interval, label, number, percent, tied
 
@@ -86,6 +88,14 @@ def test_worst_first_then_most_calls_at_risk(report) -> None:
 )  # fmt: skip
 def test_calls_at_risk_where_they_say_something(status, n, text) -> None:
     assert risk(Finding("own", "?", status, "", calls_at_risk=n)) == text
+
+
+def test_where_the_time_went(report, make) -> None:
+    assert times(report) == "3 s for the checks and their refits: imbalance 3 s"
+    slow = tuple(replace(f, seconds=float(i)) for i, f in enumerate(report.findings[:3]))
+    listed = "3 s for the checks and their refits: noise_floor 2 s, sign_asymmetry 1 s"
+    assert times(replace(report, findings=slow)) == listed
+    assert times(make(only=frozenset({"noise_floor"}))) == ""
 
 
 def test_tally(report) -> None:
