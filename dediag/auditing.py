@@ -20,6 +20,7 @@ from dediag.model import contrasts
 from dediag.model.design import build
 from dediag.model.fit import fit
 from dediag.progress import Progress, silent
+from dediag.resample.workers import WorkersLost
 from dediag.study import AuditSettings, Study
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dediag.cohort import Cohort
     from dediag.model.size_factors import Method
     from dediag.resample.plans import Plan
+    from dediag.resample.workers import Execution
 
     Array = NDArray[np.float64]
 
@@ -60,18 +62,21 @@ def audit(
     size_factors: Method | Array = "ratio",
     only: Iterable[str] | None = None,
     skip: Iterable[str] = (),
+    execution: Execution | None = None,
     progress: Progress = silent,
 ) -> Audit:
     """Fit a cohort and put every selected diagnostic's question to it.
 
     contrast: (factor, test[, reference]). `only` and `skip` are ids of diagnostics; those left out become skipped
-    findings. A diagnostic that raises becomes an error finding. Raises InputError for what only the user can mend.
+    findings. execution: where refits are computed and what is kept of them. A diagnostic that raises becomes an error
+    finding. Raises InputError for what only the user can mend.
     """
     left_out = _left_out(only, skip)
     settings = settings or AuditSettings()
     study = open_study(
-        cohort, design, contrast, seed=seed, settings=settings, size_factors=size_factors, progress=progress
-    )
+        cohort, design, contrast, seed=seed, settings=settings, size_factors=size_factors, execution=execution,
+        progress=progress,
+    )  # fmt: skip
     return Audit(study, examine(study, left_out, progress))
 
 
@@ -83,6 +88,7 @@ def open_study(
     seed: int = 1,
     settings: AuditSettings | None = None,
     size_factors: Method | Array = "ratio",
+    execution: Execution | None = None,
     progress: Progress = silent,
 ) -> Study:
     """The study of a cohort: its main fit, after the checks that an audit needs and a fit does not."""
@@ -112,7 +118,8 @@ def open_study(
     main = fit(
         cohort, full, goal, search="reference", alpha=settings.alpha, size_factors=size_factors, progress=progress
     )
-    return Study(cohort, main, seed, settings, size_factors if isinstance(size_factors, str) else main.size_factors)
+    factors = size_factors if isinstance(size_factors, str) else main.size_factors
+    return Study(cohort, main, seed, settings, factors, execution)
 
 
 def examine(study: Study, left_out: Mapping[str, str], progress: Progress = silent) -> tuple[Finding, ...]:
@@ -166,6 +173,8 @@ def _run_plans(
         started = time.perf_counter()
         try:
             study.ensemble(plan, progress)
+        except WorkersLost:
+            raise
         except Exception as error:
             broken[plan] = error
         seconds[plan] = time.perf_counter() - started
@@ -209,7 +218,7 @@ def _complete(metrics: Iterable[Metric], names: Sequence[str]) -> tuple[Metric, 
 
 def _without_result(entry: Registered, raised: Exception) -> Finding:
     """The finding of a diagnostic that could not answer: not assessable, or an error of ours and where it happened."""
-    if isinstance(raised, MemoryError):
+    if isinstance(raised, (MemoryError, WorkersLost)):
         raise raised
     if isinstance(raised, NotAssessable):
         return _plain(entry, Status.NOT_ASSESSABLE, "Not assessable on this study.", str(raised))

@@ -13,6 +13,7 @@ from dediag import auditing
 from dediag.finding import Table
 from dediag.progress import Progress, silent
 from dediag.report.report import Design, FitSummary, InputFile, Inputs, Report, Stratum
+from dediag.resample.workers import execution
 from dediag.study import AuditSettings
 from dediag.synthesis import explain
 
@@ -51,6 +52,9 @@ def audit(
     size_factors: Method | Array = "ratio",
     only: Iterable[str] | None = None,
     skip: Iterable[str] = (),
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cache: bool = True,
     progress: Progress = silent,
     command: str = "",
     sources: tuple[InputFile, InputFile] | None = None,
@@ -58,14 +62,17 @@ def audit(
     """Audit a cohort: fit it, put every selected diagnostic's question to it, and report.
 
     design: a formula over the sample table. contrast: (factor, test[, reference]). `only`, `skip`: ids of diagnostics.
-    `command` and `sources` (counts file, samples file) are quoted in the report. The same seed gives the same report.
-    Raises InputError for what only the user can mend.
+    `command` and `sources` (counts file, samples file) are quoted in the report. The same seed gives the same report,
+    wherever refits are computed: by this process, by so many `workers` (processes of joblib, in the backend that
+    `joblib.parallel_config` names), or by those of a dask `scheduler` ("tcp://host:port"). `cache`: keep finished
+    refits in the user's cache folder, and take them from there. Raises InputError for what only the user can mend.
     """
     settings = AuditSettings(draws, draw_size, permutations, bootstraps, alpha, all_genes)
-    done = auditing.audit(
-        cohort, design, contrast, seed=seed, settings=settings, size_factors=size_factors, only=only, skip=skip,
-        progress=progress,
-    )  # fmt: skip
+    with execution(workers=workers, scheduler=scheduler, cache=cache) as how:
+        done = auditing.audit(
+            cohort, design, contrast, seed=seed, settings=settings, size_factors=size_factors, only=only, skip=skip,
+            execution=how, progress=progress,
+        )  # fmt: skip
     return compose(done, command, sources)
 
 

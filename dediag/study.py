@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dediag.resample.dispersion_ratio import RatioEstimate
     from dediag.resample.ensemble import Ensemble
     from dediag.resample.plans import Plan, Subsets
+    from dediag.resample.workers import Execution
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -83,6 +84,7 @@ class Study:
     seed: int = 1
     settings: AuditSettings = field(default_factory=AuditSettings)
     size_factors: Method | Array = "ratio"  # the method of the main fit, or its given factors (n_samples,)
+    execution: Execution | None = field(default=None, repr=False, compare=False)  # of refits; None: here, not cached
     _ensembles: dict[Plan, Ensemble] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def rng(self, name: str) -> np.random.Generator:
@@ -94,7 +96,9 @@ class Study:
         if plan not in self._ensembles:
             from dediag.resample.ensemble import run
 
-            self._ensembles[plan] = run(plan, self.fit, size_factors=self.size_factors, progress=progress)
+            self._ensembles[plan] = run(
+                plan, self.fit, size_factors=self.size_factors, execution=self.execution, progress=progress
+            )
         return self._ensembles[plan]
 
     @property

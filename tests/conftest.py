@@ -16,6 +16,14 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def refits_of_the_tests(tmp_path_factory):
+    """A cache of refits that begins empty and is nobody else's, for the tests and what they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEDIAG_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """The folder of pyproject.toml."""

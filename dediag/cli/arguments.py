@@ -184,6 +184,9 @@ def _amount(command: Parser) -> None:
     add("--all-genes", action="store_true", help="glm_agreement: every gene instead of a stratified sample")
     add("--overwrite", action="store_true", help="replace the report in a folder that is not empty")
     add("--fail-on", choices=("warn", "fail", "never"), default="never", help="exit 1 at this status or worse (never)")
+    add("--workers", type=_whole(1), metavar="N", help="refit in N processes, one thread each, instead of this one")
+    add("--scheduler", metavar="ADDRESS", help="refit on the workers of a dask scheduler, such as tcp://host:8786")
+    add("--no-cache", dest="cache", action="store_false", help="neither keep finished refits nor use those kept before")
     _running(command)
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from dediag.progress import Progress
 
+LONGEST = 86_400.0  # seconds that a piece of work may take for all of it to count in its speed
+
 
 @contextlib.contextmanager
 def shown(say: Callable[[str], None], *, quiet: bool) -> Iterator[Progress]:
@@ -51,13 +53,16 @@ def _bar() -> Iterator[Progress]:
         parts.TextColumn("left"),
         parts.TimeRemainingColumn(),
     )
-    with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # speed over all of a piece of work, as some of its parts take minutes; it begins anew with the next piece
+    with parts.Progress(*columns, console=console, transient=True, speed_estimate_period=LONGEST) as bar:
         task = bar.add_task("", total=None)
 
         def progress(what: str, done: int, total: int) -> None:
             now = bar.tasks[0]
             if total != now.total or done < now.completed:  # other work: its speed says nothing about this one's
-                bar.reset(task, total=total or None)
+                bar.reset(task, total=total or None, completed=done)  # what is there from the start took no time
+                bar.advance(task, 0)  # the moment from which its speed is measured
             bar.update(task, description=what, completed=done)
 
         yield progress

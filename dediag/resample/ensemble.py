@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dediag.cohort import frozen
 from dediag.progress import Progress, silent
-from dediag.resample.plans import Plan, n_refits
-from dediag.resample.refit import Block, refit_block
+from dediag.resample.plans import ALL, Plan, Simulations, n_refits
+from dediag.resample.workers import Execution, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import ArrayLike, NDArray
 
     from dediag.model.nbfit import NBFit
+    from dediag.resample.refit import Block
 
-BLOCK = 20  # refits made at a time, whatever the number of workers
-KEPT_BYTES = 1_000_000_000  # per plan, of the arrays over refits and genes
+BLOCK = 25  # refits computed, sent and stored at a time, whatever the number of workers
+KEPT_BYTES = 1_000_000_000  # per plan, of the arrays over refits and genes: 6,927 refits of 12,029 genes
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
     """The refits of a plan; NaN where a gene has no value, and throughout a refit that failed.
 
-    lfc, pvalue and padj hold the first `n_kept` refits, all of them unless that would take more than KEPT_BYTES; they
-    are empty (0, n_genes) where the plan does not keep them.
+    lfc, pvalue and padj hold the first `n_kept` refits: all of them unless that would take more than KEPT_BYTES, else
+    as many whole blocks as fit. They are empty (0, n_genes) where the plan does not keep them.
     """
 
     plan: Plan
@@ -70,39 +69,93 @@ class Ensemble:
         return np.unpackbits(self.called_down, axis=1, count=self.n_genes).astype(np.bool_)
 
 
-def run(plan: Plan, fit: NBFit, *, size_factors: str | ArrayLike = "ratio", progress: Progress = silent) -> Ensemble:
-    """Refit what a plan asks for; see `refit_block`. Raises ValueError where it cannot be carried out on this fit."""
+def run(
+    plan: Plan,
+    fit: NBFit,
+    *,
+    size_factors: str | ArrayLike = "ratio",
+    execution: Execution | None = None,
+    progress: Progress = silent,
+) -> Ensemble:
+    """Refit what a plan asks for; see `refit_block`. Raises ValueError where it cannot be carried out on this fit.
+
+    The result is the same wherever its blocks are computed, in whatever order, and whether they were in the cache.
+    """
     if fit.test != "wald":
         raise ValueError("refits are Wald tests; the main fit is a likelihood-ratio test")
+    execution = execution or Execution()
+    cache, total = execution.cache, n_refits(plan)
+    gathered = Gathered(plan, fit)
+    missing = []
+    for part in partition(plan, fit.cohort.n_genes):
+        block = cache.load(plan, fit, size_factors, part) if cache else None
+        if block is None:
+            missing.append(part)
+        else:
+            gathered.put(block)
+    progress(plan.what, gathered.n_refits, total)  # what was there at once says nothing about the time left
+    by_first = {part.first: part for part in missing}
+    with contextlib.closing(execution.workers.blocks(plan, fit, size_factors, missing)) as blocks:
+        for block in blocks:
+            if cache:
+                cache.store(block, plan, fit, size_factors, by_first[block.first])
+            gathered.put(block)
+            progress(plan.what, gathered.n_refits, total)
+    return gathered.ensemble()
+
+
+def partition(plan: Plan, n_genes: int) -> list[Part]:
+    """The blocks of a plan, which depend on the plan and the number of genes alone, not on who computes them.
+
+    Simulated cohorts are not divided. What the plan keeps of each gene is kept of as many blocks as KEPT_BYTES hold.
+    """
     total = n_refits(plan)
-    blocks = []
-    for first in range(0, total, BLOCK):
-        progress(plan.what, first, total)
-        blocks.append(refit_block(plan, fit, size_factors, first, min(first + BLOCK, total)))
-    progress(plan.what, total, total)
-    return gathered(plan, fit.cohort.n_genes, blocks)
+    whole = plan.per_cohort if isinstance(plan, Simulations) else 1
+    size = whole * max(1, BLOCK // whole)
+    n_kept = total
+    if plan.keep and total * 4 * n_genes * len(plan.keep) > KEPT_BYTES:
+        n_kept = KEPT_BYTES // (4 * n_genes * len(plan.keep)) // size * size
+    return [Part(k, min(k + size, total), kept=bool(plan.keep) and k < n_kept) for k in range(0, total, size)]
 
 
-def gathered(plan: Plan, n_genes: int, blocks: Iterable[Block]) -> Ensemble:
-    """One ensemble of a plan's blocks, in their order."""
-    parts = sorted(blocks, key=lambda block: block.first)
-    n_kept = min(n_refits(plan), KEPT_BYTES // (4 * n_genes * max(len(plan.keep), 1)))
+class Gathered:
+    """The arrays of a plan, made once at their full size and filled block by block in whatever order they come."""
 
-    def kept(name: str) -> NDArray[np.float32]:
-        found = [block.kept[name][: max(n_kept - block.first, 0)] for block in parts if name in block.kept]
-        return frozen(np.concatenate([np.empty((0, n_genes), np.float32), *found]), np.float32)
+    def __init__(self, plan: Plan, fit: NBFit) -> None:
+        """Nothing is there yet."""
+        n, n_genes, n_samples = n_refits(plan), fit.cohort.n_genes, fit.cohort.n_samples
+        n_kept = max((part.last for part in partition(plan, n_genes) if part.kept), default=0)
+        packed = (n, -(-n_genes // 8))
+        self.plan, self.n_genes, self.n_refits = plan, n_genes, 0
+        self.failed: list[tuple[int, str]] = []
+        self.summaries: dict[str, NDArray[Any]] = {
+            "included": np.zeros((n, n_samples), np.bool_),
+            "size_factors": np.full((n, n_samples), np.nan),
+            "called_up": np.zeros(packed, np.uint8),
+            "called_down": np.zeros(packed, np.uint8),
+            "n_tested": np.zeros(n, np.int64),
+            "n_small": np.zeros(n, np.int64),
+        }
+        self.kept: dict[str, NDArray[Any]] = {
+            name: np.empty((n_kept if name in plan.keep else 0, n_genes), np.float32) for name in ALL
+        }
 
-    return Ensemble(
-        plan=plan,
-        n_genes=n_genes,
-        included=frozen(np.concatenate([b.included for b in parts]), np.bool_),
-        size_factors=frozen(np.concatenate([b.size_factors for b in parts])),
-        called_up=frozen(np.concatenate([b.called_up for b in parts]), np.uint8),
-        called_down=frozen(np.concatenate([b.called_down for b in parts]), np.uint8),
-        n_tested=frozen(np.concatenate([b.n_tested for b in parts]), np.int64),
-        n_small=frozen(np.concatenate([b.n_small for b in parts]), np.int64),
-        lfc=kept("lfc"),
-        pvalue=kept("pvalue"),
-        padj=kept("padj"),
-        failed=tuple(failure for block in parts for failure in block.failed),
-    )
+    def put(self, block: Block) -> None:
+        """Take over a block, of which nothing is held afterwards."""
+        here = slice(block.first, block.first + len(block.included))
+        for name, values in self.summaries.items():
+            values[here] = getattr(block, name)
+        for name, kept in block.kept.items():
+            self.kept[name][here] = kept
+        self.failed += block.failed
+        self.n_refits += len(block.included)
+
+    def ensemble(self) -> Ensemble:
+        """The whole."""
+        if self.n_refits != len(self.summaries["included"]):
+            raise ValueError(f"{self.n_refits} of {len(self.summaries['included'])} refits were computed")
+        for values in (*self.summaries.values(), *self.kept.values()):
+            values.flags.writeable = False
+        return Ensemble(
+            plan=self.plan, n_genes=self.n_genes, **self.summaries, **self.kept, failed=tuple(sorted(self.failed))
+        )
