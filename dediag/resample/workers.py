@@ -111,7 +111,7 @@ class Processes:
             return
         from joblib.externals.loky import get_reusable_executor
 
-        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        get_reusable_executor(reuse=True).shutdown(wait=True)
         self._fit = None
 
 

@@ -253,6 +253,27 @@ def running(pid):
         return False
 
 
+SHORT = """
+from dediag.model.fit import fit
+from dediag.resample import workers
+from dediag.resample.ensemble import run
+from dediag.resample.plans import Simulations
+from dediag.simulation import simulate
+
+workers.LARGE = 1000  # so that arrays are shared, as those of large studies are
+main = fit(simulate(n_genes=300, n_test=5, n_reference=9, seed=3)[0], "~ group", ("group", "case", "control"))
+with workers.execution(workers=2, cache=False) as how:
+    for seed in (1, 2):
+        run(Simulations(60, seed, "none", "shared", keep=()), main, execution=how)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_without_a_word():
+    done = subprocess.run([sys.executable, "-c", SHORT], capture_output=True, text=True, timeout=200, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_ways_to_run():
     with execution() as how:
         assert isinstance(how.workers, InProcess)
