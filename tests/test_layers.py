@@ -57,6 +57,8 @@ ONLY_IN = {
     "matplotlib": "dediag.drawing",
     "rich": "dediag.cli",
     "jinja2": "dediag.report",
+    "joblib": "dediag.resample.workers",
+    "distributed": "dediag.resample.cluster",
 }
 
 

@@ -14,7 +14,9 @@ import pytest
 from rich import console, progress
 from test_clean_clone import without_run
 
+import dediag
 from dediag.cli import bar, main
+from dediag.report.report import to_json
 
 DESIGN = ["--design", "~ group", "--contrast", "group", "case", "control"]
 MANY = ["--only", "imbalance", "--draws", "150"]  # twelve blocks, which take seconds
@@ -171,6 +173,17 @@ def test_flags_reach_the_audit(study, tmp_path, monkeypatch):
         assert main(words(study, tmp_path / "report", *more)) == 130
         assert main(["demo", "-o", str(tmp_path / "demo"), *more]) == 130
     assert seen == [x for x in ((None, None, True), (3, None, False), (None, "tcp://a:1", True)) for _ in range(2)]
+
+
+def test_in_python_refits_are_kept_unless_they_are_not_to_be(cached):
+    cohort, _ = dediag.simulate(n_genes=150, n_test=5, n_reference=9, seed=1)
+    ask = {"draws": 3, "only": ["imbalance"]}
+    reports = [dediag.audit(cohort, "~ group", ("group", "case", "control"), cache=False, **ask)]
+    assert blocks(cached) == {}
+    for _ in range(2):
+        reports.append(dediag.audit(cohort, "~ group", ("group", "case", "control"), **ask))
+        assert len(blocks(cached)) == 2  # balanced draws and control draws
+    assert len({json.dumps(without_run(json.loads(to_json(report)))) for report in reports}) == 1
 
 
 # the time left

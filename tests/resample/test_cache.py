@@ -124,6 +124,14 @@ def test_the_key_is_the_same_for_equal_content(main, cache, tmp_path):
     assert cache.path(subsets(), main, given, PART) == cache.path(subsets(), main, given.tolist(), PART)
 
 
+def test_a_fit_is_hashed_once(main, cache, monkeypatch):
+    hashed, real = [], module.fingerprint
+    monkeypatch.setattr(module, "fingerprint", lambda value: hashed.append(value) or real(value))
+    for plan in (subsets(2 * BLOCK), subsets(3), SIMULATIONS):
+        run(plan, main, execution=Execution(cache=cache))
+    assert sum(any(part is main for part in value) for value in hashed) == 1
+
+
 def one_count_more():
     counts = np.array(cohort().counts)
     counts[7, 2] += 1.0

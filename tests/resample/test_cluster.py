@@ -72,6 +72,15 @@ def test_given_size_factors_reach_the_workers(main, two):
     assert_same(run(subsets(3), main, size_factors=given, execution=two), run(subsets(3), main, size_factors=given))
 
 
+@pytest.mark.slow
+def test_a_worker_with_several_threads_computes_one_block_at_a_time(main):
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=3, processes=True, **SILENT) as found:
+        how = Execution(Cluster(found.scheduler_address))
+        plan = subsets(5 * BLOCK)
+        assert_same(run(plan, main, execution=how), run(plan, main))
+        how.workers.close()
+
+
 def process_ids(how):
     return list(how.workers._client.run(os.getpid).values())
 
