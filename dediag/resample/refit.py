@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -94,9 +95,14 @@ def _refits(plan: Plan, fit: NBFit, size_factors: str | ArrayLike, first: int, l
         yield from _simulated(plan, fit, size_factors, first, last)
 
 
+@lru_cache(maxsize=2)  # one plan comes in many blocks, and its residuals take as long as ten refits
+def _count_model(fit: NBFit, plan: Simulations) -> CountModel:
+    return CountModel.of(fit, plan)
+
+
 def _simulated(plan: Simulations, fit: NBFit, size_factors: str | ArrayLike, first: int, last: int) -> Iterator[Result]:
     """Simulate each cohort, the next one while this one's refits are made."""
-    model = CountModel.of(fit, plan)
+    model = _count_model(fit, replace(plan, replicates=1, rows=(), per_cohort=1, weights=None, keep=(), what=""))
     everyone = tuple(range(fit.cohort.n_samples))
     weights = None if plan.weights is None else np.asarray(plan.weights)
 
