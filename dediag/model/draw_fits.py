@@ -71,12 +71,14 @@ def fit_draws(
     *,
     size_factors: Method | Array = "ratio",
     control_genes: Mask | None = None,
+    weights: Array | None = None,
     guess: Array | None = None,
 ) -> list[DrawFit | InputError]:
-    """Wald tests of many draws of samples by the newton search, without weights or offsets.
+    """Wald tests of many draws of samples by the newton search, without offsets.
 
     counts: (n_genes, n_samples). size_factors: a method, estimated anew in every draw, or factors (n_samples,) of which
-    a draw takes its samples'. guess: size factors (n_samples,) that those of the draws are near; it saves time only.
+    a draw takes its samples'. weights: of the samples (n_samples,), above 0.01, taken as they are. guess: size factors
+    (n_samples,) that those of the draws are near; it saves time only.
     A draw that cannot be fitted gives the error that `fit` would raise.
     """
     distinct = {draw.rows.tobytes(): draw.rows for draw in draws}  # relabelled draws have the same samples
@@ -86,6 +88,7 @@ def fit_draws(
     spaces = {id(draw.design): glm.Space.of(draw.design) for draw in draws}
     genes = frozen(np.flatnonzero(counts.max(axis=1) > 0.0), np.int64)
     results: list[DrawFit | InputError] = [size if isinstance(size, InputError) else _NOTHING for size in sizes]
+    every = NO_WEIGHTS if weights is None else frozen(np.broadcast_to(weights, counts.shape))
     alike: dict[tuple[int, int, bool], list[int]] = {}
     for k, draw in enumerate(draws):
         if not isinstance(sizes[k], InputError):
@@ -95,7 +98,7 @@ def fit_draws(
         members = [draws[k] for k in numbers]
         batch = Batch(
             counts, genes, members, [spaces[id(draw.design)] for draw in members],
-            np.array([sizes[k] for k in numbers]), contrast, options,
+            np.array([sizes[k] for k in numbers]), every, contrast, options,
         )  # fmt: skip
         for k, result in zip(numbers, batch.run(), strict=True):
             results[k] = result
@@ -113,8 +116,10 @@ def _sizes(
     from dediag.model import kernels
 
     part = counts if control is None else counts[control]
-    part = part[part.any(axis=1)]
     zero = part == 0.0
+    least = min(index.size for index in rows)
+    possible = zero.sum(axis=1) <= counts.shape[1] - least  # others are zero in some sample of every draw
+    part, zero = part[possible], zero[possible]
     logs = np.log(np.where(zero, 1.0, part))
     near = np.zeros(counts.shape[1]) if guess is None else np.log(guess)
     by_sample = np.ascontiguousarray(logs.T)
@@ -148,9 +153,10 @@ class Batch:
 
     def __init__(
         self, counts: Array, genes: Index, draws: Sequence[Draw], spaces: Sequence[glm.Space], sizes: Array,
-        contrast: Contrast, options: Options,
+        weights: Array, contrast: Contrast, options: Options,
     ) -> None:  # fmt: skip
-        """Lay the draws out; sizes: (n_draws, n) size factors."""
+        """Lay the draws out; sizes: (n_draws, n) size factors; weights: (n_genes, n_samples), or (1, 0) for none."""
+        self.weights = weights
         self.counts, self.genes, self.draws, self.sizes = counts, genes, draws, sizes
         self.contrast, self.options = contrast, options
         self.rows = np.array([draw.rows for draw in draws], np.int64)
@@ -158,7 +164,7 @@ class Batch:
         self.spaces = [spaces[0]] * len(draws) if shared else list(spaces)
         self.labels = [labels(contrast, draw.design, space) for draw, space in zip(draws, self.spaces, strict=True)]
         unique = slice(0, 1) if shared else slice(None)
-        self.view = layout(self.spaces[unique], self.rows, sizes, NO_OFFSETS, NO_WEIGHTS, self.labels[unique])
+        self.view = layout(self.spaces[unique], self.rows, sizes, NO_OFFSETS, weights, self.labels[unique])
         self.rules = [outliers.CooksRule.of(draws[0].design)] * len(draws) if shared else [
             outliers.CooksRule.of(draw.design) for draw in draws
         ]  # fmt: skip
@@ -173,7 +179,7 @@ class Batch:
             self.counts, self.genes, self.view.draws, self.view.basis, (1.0 / self.sizes).mean(axis=1), most
         )
         base_mean, _, start, cell_mean = self.first
-        if not self.spaces[0].diagonal:
+        if self.weights.shape[1] or not self.spaces[0].diagonal:
             cell_mean = self._cell_means(self._coefficients(start, np.zeros(p))[0])
         factors, diagonal, shift = self.view.determinant
         peak, curvature = np.full(start.shape, np.nan), np.full(start.shape, np.nan)
@@ -232,8 +238,11 @@ class Batch:
     def _data(self, b: int, rows: NDArray[np.intp]) -> glm.Data:
         """Some genes of a draw, copied out of the matrix."""
         counts = frozen(self.counts[np.ix_(self.genes[rows], self.rows[b])])
+        weights = NO_WEIGHTS
+        if self.weights.shape[1]:
+            weights = frozen(self.weights[np.ix_(self.genes[rows], self.rows[b])])
         return glm.Data(
-            counts, frozen(np.arange(rows.size), np.int64), frozen(self.sizes[b][None, :]), NO_WEIGHTS, NO_WEIGHTS
+            counts, frozen(np.arange(rows.size), np.int64), frozen(self.sizes[b][None, :]), weights, weights
         )
 
     def _tested(self, b: int) -> DrawFit | InputError:

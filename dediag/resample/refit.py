@@ -142,7 +142,7 @@ def _together(
     """Refits of draws from one matrix: all at once, or one by one where there are offsets or weights."""
     index = [np.asarray(part, np.intp) for part in rows]
     method = cast("Method", size_factors) if isinstance(size_factors, str) else np.asarray(size_factors, np.float64)
-    if fit.cohort.offsets is not None or fit.weights.shape[1] or weights is not None:
+    if fit.cohort.offsets is not None or fit.weights.shape[1]:
         for part, design in zip(index, designs, strict=True):
             yield part, design if isinstance(design, InputError) else _alone(fit, counts, part, design, method, weights)
         return
@@ -151,7 +151,7 @@ def _together(
     found = iter(
         fit_draws(
             counts, draws, fit.contrast, options, size_factors=method, control_genes=fit.cohort.control_genes,
-            guess=fit.size_factors,
+            weights=weights, guess=fit.size_factors,
         )
     )  # fmt: skip
     for part, design in zip(index, designs, strict=True):

@@ -151,3 +151,17 @@ def test_a_median_is_that_of_the_sorted_values_wherever_it_is_looked_for_first(s
         return
     expected = [np.median((logs[j] - centres[0])[used[0]]) for j in (2, 0)]
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("formula", ["~ group", "~ batch + group"])
+def test_weights_of_the_samples_are_taken_as_they_are(formula):
+    cohort, _ = simulate(n_genes=250, n_test=8, n_reference=12, seed=7, confounded_covariate=0.2, outliers=0.05)
+    design = build(formula, cohort.samples, {"group": "control"})
+    contrast = fit(cohort, design, CONTRAST).contrast
+    weights = np.r_[np.full(8, 1.25), np.full(12, 20 / 24)]
+    found = fit_draws(cohort.counts, [Draw(np.arange(20), design)], contrast, NEWTON, weights=weights)[0]
+    alone = fit(
+        cohort, design, contrast, search="newton", scale_weights=False,
+        weights=np.broadcast_to(weights, cohort.counts.shape),
+    )  # fmt: skip
+    assert_same(found, alone)
