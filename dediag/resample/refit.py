@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
@@ -101,7 +100,9 @@ def _count_model(fit: NBFit, plan: Simulations) -> CountModel:
 
 
 def _simulated(plan: Simulations, fit: NBFit, size_factors: str | ArrayLike, first: int, last: int) -> Iterator[Result]:
-    """Simulate each cohort, the next one while this one's refits are made."""
+    """Simulate each cohort and refit it."""
+    from dediag.model import kernels
+
     model = _count_model(fit, replace(plan, replicates=1, rows=(), per_cohort=1, weights=None, keep=(), what=""))
     everyone = tuple(range(fit.cohort.n_samples))
     weights = None if plan.weights is None else np.asarray(plan.weights)
@@ -109,18 +110,15 @@ def _simulated(plan: Simulations, fit: NBFit, size_factors: str | ArrayLike, fir
     def counts_of(cohort: int) -> Array:
         return model.draw(stream(plan.seed, f"simulation {plan.effects} {plan.dispersion} {cohort}"))
 
-    cohorts = list(range(first // plan.per_cohort, (last - 1) // plan.per_cohort + 1))
-    with ThreadPoolExecutor(1) as ahead:
-        upcoming = ahead.submit(counts_of, cohorts[0]) if cohorts else None
-        for cohort in cohorts:
-            assert upcoming is not None  # noqa: S101 - submitted for the first and after each but the last
-            counts = upcoming.result()
-            if cohort != cohorts[-1]:
-                upcoming = ahead.submit(counts_of, cohort + 1)
-            numbers = range(max(first, cohort * plan.per_cohort), min(last, (cohort + 1) * plan.per_cohort))
-            rows = [plan.rows[k] if plan.rows else everyone for k in numbers]
-            designs = [_design(fit.design.take, r) if plan.rows else fit.design for r in rows]
-            yield from _together(fit, counts, rows, designs, size_factors, weights)
+    def refits(cohort: int) -> list[Result]:
+        numbers = range(max(first, cohort * plan.per_cohort), min(last, (cohort + 1) * plan.per_cohort))
+        rows = [plan.rows[k] if plan.rows else everyone for k in numbers]
+        designs = [_design(fit.design.take, r) if plan.rows else fit.design for r in rows]
+        return list(_together(fit, counts_of(cohort), rows, designs, size_factors, weights))
+
+    cohorts = range(first // plan.per_cohort, (last - 1) // plan.per_cohort + 1)
+    for found in kernels.each(refits, cohorts):  # one is drawn while another is fitted
+        yield from found
 
 
 def _design(make: Callable[..., Design], *arguments: object) -> Design | InputError:

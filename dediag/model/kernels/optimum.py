@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SMALLEST_MEAN = 0.5
 MAX_TRIES = 100
-LAST_STEP = 1e-4  # Newton's steps square their error: the next one would be below 1e-8
+LAST_STEP = 1e-3  # Newton's steps square their error: the next one would be below 1e-6
 LONGEST_STEP = 3.0
 USED_WEIGHT = 0.01  # samples of smaller weight do not enter the determinant
 LITTLE_GAIN = 1e-6
