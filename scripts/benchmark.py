@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--study", default="demo", help='"demo", or GENESxSAMPLES for a simulated one')
     parser.add_argument("--repeats", type=int, default=5, help="warm fits of dediag, of which the median counts")
     parser.add_argument("--draws", type=int, default=100, help="balanced refits")
+    parser.add_argument("--permutations", type=int, default=1000, help="refits of relabelled samples")
     parser.add_argument(
         "--small", action="store_true", help="tiny sizes for the exponents, no large matrix: to try the script"
     )
@@ -77,6 +78,7 @@ def measure(options: argparse.Namespace, wanted: set[str], scratch: Path) -> dic
         results["tools"][tool] = other(tool, options.peers_python, scratch)
     if "dediag" in wanted:
         results["refits"] = child("refits", scratch, options.draws)
+        results["permutations"] = child("permutations", scratch, options.permutations)
         results["memory"] = memory(scratch, None if options.small else LARGE)
         results["scaling"] = child("scaling-small" if options.small else "scaling", scratch, 3)
         if not options.skip_cold:

@@ -3,8 +3,9 @@
 usage: python benchmark_dediag.py TASK FOLDER VALUE
 
 study FOLDER SIZE: write counts.npy, counts.tsv and samples.tsv, which the other tasks read. warm FOLDER REPEATS:
-interleaved fits. first FOLDER SEARCH: the first fit of a process. refits FOLDER DRAWS: balanced refits. memory FOLDER
-SEARCH: peak of one fit. scaling FOLDER REPEATS: other sizes (scaling-small: tiny ones, to try the script).
+interleaved fits. first FOLDER SEARCH: the first fit of a process. refits FOLDER DRAWS: balanced refits. permutations
+FOLDER N: refits of relabelled samples. memory FOLDER SEARCH: peak of one fit. scaling FOLDER REPEATS: other sizes
+(scaling-small: tiny ones, to try the script).
 """
 
 from __future__ import annotations
@@ -139,6 +140,26 @@ def refits(folder: Path, draws: int) -> dict[str, Any]:
     return {"seconds": seconds, "processor": processor, "exponent": slope, "size": len(rows[0])}
 
 
+def permutations(folder: Path, n: int) -> dict[str, Any]:
+    """Seconds of refits of relabelled samples, after two that are not counted, and how much memory they add in MB."""
+    from dediag.model.fit import fit
+    from dediag.resample.ensemble import run
+    from dediag.resample.plans import Relabelled
+
+    data = read(folder)
+    main = fit(data, "~ group", CONTRAST)
+    everyone = tuple(range(data.n_samples))
+    size = int((data.samples.group == CONTRAST[1]).sum())
+    rng = np.random.default_rng(SEED)
+    test = tuple(tuple(np.sort(rng.choice(data.n_samples, size, replace=False)).tolist()) for _ in range(n))
+    run(Relabelled((everyone,) * 2, test[:2]), main)
+    before = peak()
+    start, busy = time.perf_counter(), time.process_time()
+    run(Relabelled((everyone,) * n, test), main)
+    wall, processor = time.perf_counter() - start, time.process_time() - busy
+    return {"n": n, "seconds": wall, "processor": processor, "memory": peak() - before}
+
+
 def peak() -> float:
     """Largest resident memory so far in MB.
 
@@ -185,6 +206,7 @@ TASKS: dict[str, Callable[[Path, str], Any]] = {
     "warm": lambda folder, repeats: warm(folder, int(repeats)),
     "first": first,
     "refits": lambda folder, draws: refits(folder, int(draws)),
+    "permutations": lambda folder, n: permutations(folder, int(n)),
     "memory": memory,
     "scaling": lambda _, repeats: scaling(int(repeats), GENES, SAMPLES),
     "scaling-small": lambda _, repeats: scaling(int(repeats), (200, 400), (10, 20)),

@@ -15,6 +15,7 @@ RATIOS = (
 )
 COMPILING = 20.0  # seconds more for the first fit of a fresh installation
 GOAL_DRAWS = 100
+GOAL_PERMUTATIONS = 1000
 NAMES = {
     "edgeR_QL": "edgeR QL",
     "limma_voom": "limma voom",
@@ -32,6 +33,10 @@ def goals(results: dict[str, Any]) -> list[dict[str, Any]]:
     if refits and deseq2 and str(GOAL_DRAWS) in refits["seconds"]:
         value = refits["seconds"][str(GOAL_DRAWS)] / deseq2
     found.append(goal(f"{GOAL_DRAWS} balanced refits, in DESeq2 fits", value, 1.0, at_most=True))
+    relabelled = results.get("permutations")
+    full = relabelled is not None and relabelled["n"] == GOAL_PERMUTATIONS
+    value = relabelled["seconds"] / deseq2 if relabelled and full and deseq2 else None
+    found.append(goal(f"{GOAL_PERMUTATIONS:,} label permutations, in DESeq2 fits", value, 8.0, at_most=True))
     for name, run in results.get("memory", {}).items():
         text = f"memory of a fit, {name}: MB against 3 x {run['matrix']:.0f} + 300"
         found.append(goal(text, run["above"], run["limit"], at_most=True))
@@ -141,7 +146,17 @@ def refit_lines(results: dict[str, Any]) -> list[str]:
         f"{n} in {s:.2f} s ({refits['processor'][n]:.2f} processor s)" for n, s in refits["seconds"].items()
     )
     grows = "" if refits["exponent"] is None else f"; time grows as draws to the power {refits['exponent']:.2f}"
-    return ["", "## Refits", "", f"Balanced refits of {refits['size']} samples, each in full: {text}{grows}."]
+    lines = ["", "## Refits", "", f"Balanced refits of {refits['size']} samples, each in full: {text}{grows}."]
+    if "permutations" in results:
+        run = results["permutations"]
+        lines += [
+            "",
+            (
+                f"{run['n']:,} label permutations of all samples, each in full: {run['seconds']:.1f} s "
+                f"({run['processor']:.1f} processor s); they add {run['memory']:.0f} MB to the peak of the process."
+            ),
+        ]
+    return lines
 
 
 def memory_lines(results: dict[str, Any]) -> list[str]:

@@ -33,7 +33,20 @@ def test_agreement_names_unknown_cohorts(tmp_path: Path) -> None:
 
 
 def test_benchmark_measures_dediag_alone(tmp_path: Path) -> None:
-    options = ["--only", "dediag", "--skip-cold", "--small", "--study", "300x14", "--repeats", "1", "--draws", "3"]
+    options = [
+        "--only",
+        "dediag",
+        "--skip-cold",
+        "--small",
+        "--study",
+        "300x14",
+        "--repeats",
+        "1",
+        "--draws",
+        "3",
+        "--permutations",
+        "4",
+    ]
     done = run("benchmark.py", *options, "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "benchmark.json").read_text())
