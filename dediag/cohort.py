@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
@@ -121,10 +122,10 @@ def frozen(
 
 
 def blocks(n_genes: int, n_samples: int) -> list[slice]:
-    """Slices that cover the genes, equally long but for one gene, of at most BLOCK counts each where that is possible."""
+    """Slices that cover the genes, equally long but for one gene, of at most BLOCK counts where that is possible."""
     n = min(max(1, -(-n_genes * n_samples // BLOCK)), max(n_genes, 1))
     edges = [n_genes * i // n for i in range(n + 1)]
-    return [slice(first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [slice(first, last) for first, last in pairwise(edges)]
 
 
 def gene_blocks(counts: NDArray[np.float64]) -> Iterator[slice]:
@@ -183,7 +184,8 @@ def _reserve(file: IO[bytes], size: int, folder: Path) -> None:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
+        why = error.strerror or error
         raise InputError(
-            f"{folder}: no room for a temporary file of {size / 2**30:.1f} GiB with the counts ({error.strerror or error})"
-            "\nmake room there, or let TMPDIR name a folder on a larger disk"
+            f"{folder}: no room for a temporary file of {size / 2**30:.1f} GiB with the counts ({why})\n"
+            "make room there, or let TMPDIR name a folder on a larger disk"
         ) from error

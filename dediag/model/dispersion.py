@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dediag.cohort import frozen
-from dediag.model.blocks import in_blocks
+from dediag.cohort import ALL, frozen, gene_blocks, stored
+from dediag.model.blocks import in_blocks, seen
 from dediag.model.coefficients import Data, Space, fit_coefficients
 from dediag.model.layout import of_one_draw, single
 from dediag.model.prior import log_residual_variance, prior_variance
@@ -170,9 +170,11 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     if df < 3:
         raise ValueError(f"group {level} has {df} residual degrees of freedom; 3 are needed")
     n_genes = fit.cohort.n_genes
-    rows = np.flatnonzero(np.isfinite(fit.dispersion) & (fit.fitted_counts[:, mask].sum(axis=1) > 0))
+    own = ((block, ALL, fit.fitted_counts[block, mask]) for block in gene_blocks(fit.fitted_counts))
+    counts = stored((n_genes, int(mask.sum())), own)
+    rows = np.flatnonzero(np.isfinite(fit.dispersion) & seen(counts))
     data = Data(
-        frozen(fit.fitted_counts[:, mask]),
+        counts,
         frozen(rows, np.int64),
         frozen(fit.normalisation[:, mask]),
         fit.weights if fit.weights.shape[1] == 0 else frozen(fit.weights[:, mask]),
@@ -181,9 +183,7 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     space = _group_space(columns, rank)
     beta = fit.coefficients[rows] / math.log2(math.e)
     cell_mean = np.exp(beta @ space.cells.T)
-    q = data.counts[rows] / data.rows_of(data.size)
-    mean = q.mean(axis=1)
-    variance = q.var(axis=1, ddof=1)
+    mean, variance = in_blocks(data, lambda part, _: _moments(part.counts[part.rows] / part.rows_of(part.size)))
     if space.diagonal:  # the group's own mean, also where the main fit's floor or ridge held it up
         cell_mean = np.ascontiguousarray(np.broadcast_to(mean[:, None], cell_mean.shape))
     inverse_size = float(np.mean(1.0 / data.size.mean(axis=0)))
@@ -206,6 +206,11 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     return GroupDispersion(
         level, over_all(dispersion), over_all(values), over_all(shrunken.final), over_all(mean), prior_var, df, trend
     )
+
+
+def _moments(normalized: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of each gene."""
+    return normalized.mean(axis=1), normalized.var(axis=1, ddof=1)
 
 
 def _group_space(columns: NDArray[np.float64], rank: int) -> Space:

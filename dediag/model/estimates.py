@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dediag.cohort import frozen
+from dediag.cohort import ALL, blocks, frozen, let_go, stored
 from dediag.model import coefficients as glm
 from dediag.model import outliers
+from dediag.model.blocks import seen
 from dediag.model.dispersion import GeneWise, gene_wise, shrink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
+    from dediag.cohort import Piece
     from dediag.model.contrasts import Contrast
     from dediag.model.design import Design
     from dediag.model.trend import Trend
@@ -97,14 +101,22 @@ class Shared:
     ) -> NDArray[np.float64]:
         """Replace outlying counts of the genes `over`, refit these genes in place, return their counts."""
         where = np.flatnonzero(over)
+
+        def pieces() -> Iterator[Piece]:
+            for block in blocks(where.size, data.n_samples):
+                some = where[block]
+                part = replace(data, rows=frozen(data.rows[some], np.int64))
+                distance = outliers.distances(part, self.space, means.take(some), estimates.dispersion[some], self.rule)
+                yield block, ALL, outliers.replacements(part, distance, self.rule)
+                let_go(data.counts)
+
+        counts = stored((where.size, data.n_samples), pieces())
+        left = seen(counts)
         part = replace(data, rows=frozen(data.rows[where], np.int64))
-        distance = outliers.distances(part, self.space, means.take(where), estimates.dispersion[where], self.rule)
-        counts = outliers.replacements(part, distance, self.rule)
-        left = counts.max(axis=1) > 0.0
         size = frozen(part.rows_of(part.size)) if part.size.shape[0] > 1 else part.size
         weights = frozen(part.rows_of(part.weights)) if part.weighted else part.weights
         given = frozen(part.rows_of(part.given_weights)) if part.weighted else part.given_weights
-        new = glm.Data(frozen(counts), frozen(np.flatnonzero(left), np.int64), size, weights, given)
+        new = glm.Data(counts, frozen(np.flatnonzero(left), np.int64), size, weights, given)
         if left.any():
             estimates.put(where[left], self.finish(new, gene_wise(new, self.space, reference=self.reference)))
         estimates.base_mean[where[~left]] = 0.0

@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 from dediag.cohort import Cohort, InputError, Scalar, frozen
 from dediag.model import coefficients as glm
 from dediag.model import contrasts, outliers
+from dediag.model.blocks import seen
 from dediag.model.design import Design, build
 from dediag.model.dispersion import gene_wise
 from dediag.model.estimates import Estimates, Shared
@@ -126,7 +127,7 @@ def fit(
     progress("size factors", 0, STEPS)
     normalisation = _normalisation(cohort, size_factors)
     used_weights, given_weights, usable = checked(weights, cohort.counts.shape, full, scale=scale_weights)
-    rows = np.flatnonzero((cohort.counts.max(axis=1) > 0.0) & usable)
+    rows = np.flatnonzero(seen(cohort.counts) & usable)
     if rows.size == 0:
         raise InputError("counts: no gene has a count above zero")
     data = glm.Data(cohort.counts, frozen(rows, np.int64), normalisation, used_weights, given_weights)
@@ -188,7 +189,7 @@ def _tested(
     lfc_se = e.contrast_se * glm.LOG2_E
     if goal.factor is not None:
         levels = shared.design.frame[goal.factor].astype(str).isin([goal.test, goal.reference]).to_numpy()
-        lfc[data.counts.max(axis=1, where=levels, initial=0.0)[data.rows] == 0.0] = 0.0
+        lfc[~seen(data.counts, levels)[data.rows]] = 0.0
     if options.test == "lrt":
         assert shared.reduced is not None  # noqa: S101 - _reduced saw to it
         df = shared.design.matrix.shape[1] - shared.reduced.matrix.shape[1]

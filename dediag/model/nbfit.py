@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from dediag.cohort import frozen
+from dediag.cohort import ALL, blocks, frozen, gene_blocks, let_go, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    from dediag.cohort import Cohort
+    from dediag.cohort import Cohort, Piece
     from dediag.model.coefficients import Data, Space
     from dediag.model.contrasts import Alternative, Contrast
     from dediag.model.design import Design
@@ -87,9 +89,15 @@ class NBFit:
         """The counts that the final estimates rest on, outliers replaced: (n_genes, n_samples)."""
         if not self.replaced.any():
             return self.cohort.counts
-        counts = self.cohort.counts.copy()
-        counts[self.replaced] = self.replaced_counts
-        return frozen(counts)
+        at = np.cumsum(self.replaced) - 1  # row of replaced_counts
+
+        def pieces() -> Iterator[Piece]:
+            for block in gene_blocks(self.cohort.counts):
+                counts, new = self.cohort.counts[block].copy(), self.replaced[block]
+                counts[new] = self.replaced_counts[at[block][new]]
+                yield block, ALL, counts
+
+        return stored((self.cohort.n_genes, self.cohort.n_samples), pieces())
 
     def group_mask(self, level: str) -> NDArray[np.bool_]:
         """The samples of a level of the contrast factor: (n_samples,). Raises KeyError where there is no factor."""
@@ -100,8 +108,9 @@ class NBFit:
 
     def mu(self) -> NDArray[np.float64]:
         """Fitted means on the scale of the counts: (n_genes, n_samples), NaN for genes without counts."""
-        cells = np.exp2(self.coefficients @ self.design.cells.T)
-        return cells[:, self.design.cell] * self.normalisation
+        means = np.exp2(self.coefficients @ self.design.cells.T)[:, self.design.cell]
+        means *= self.normalisation
+        return means
 
     def cooks(self) -> NDArray[np.float64]:
         """Cook's distances of the counts that the final estimates rest on: (n_genes, n_samples)."""
@@ -111,7 +120,12 @@ class NBFit:
         fitted = np.exp2(self.coefficients[data.rows] @ space.cells.T)
         whole = np.full(self.cohort.counts.shape, np.nan)
         rule = CooksRule.of(self.design)
-        whole[data.rows] = distances(data, space, Means(fitted, fitted), self.dispersion[data.rows], rule)
+        means = Means(fitted, fitted)
+        for block in blocks(data.rows.size, data.n_samples):
+            rows = data.rows[block]
+            part = replace(data, rows=frozen(rows, np.int64))
+            whole[rows] = distances(part, space, means.take(block), self.dispersion[rows], rule)
+            let_go(data.counts)
         return whole
 
     def data_and_space(self) -> tuple[Data, Space]:

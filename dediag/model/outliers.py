@@ -74,7 +74,7 @@ class Means:
     centre: NDArray[np.float64]
     centre_floor: float = 0.0
 
-    def take(self, where: NDArray[np.intp]) -> Means:
+    def take(self, where: NDArray[np.intp] | slice) -> Means:
         """The means of these fitted genes."""
         return Means(self.fitted[where], self.centre[where], self.centre_floor)
 

@@ -3,6 +3,9 @@
 `ratio` and `poscounts` are the median-of-ratios methods of DESeq2 (Anders and Huber 2010, eq. 5); `TMM`, `TMMwsp`,
 `RLE` and `upperquartile` are edgeR's normalisation factors (Robinson and Oshlack 2010; Bullard et al. 2010), which
 times the library size are size factors.
+
+A matrix of more than one block (`cohort.blocks`) is gone through in blocks of genes and of samples; what one sample or
+one gene gives does not depend on which others are at hand.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from dediag.cohort import InputError
+from dediag.cohort import InputError, gene_blocks
+from dediag.model.blocks import Part, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,9 +68,7 @@ def size_factors(counts: Array, method: Method = "ratio", control_genes: Mask | 
     if method in get_args(NormMethod):
         norm = norm_factors(counts, method, control_genes)  # type: ignore[arg-type]  # ratio and poscounts are gone
         return SizeFactors(centred(norm.values * norm.library_size), method, norm.n_genes, norm.mean_count)
-    if control_genes is not None:
-        counts = counts[control_genes]
-    return _median_ratio(counts) if method == "ratio" else _positive_counts(counts)
+    return (_median_ratio if method == "ratio" else _positive_counts)(counts, control_genes)
 
 
 def norm_factors(counts: Array, method: NormMethod = "TMM", control_genes: Mask | None = None) -> NormFactors:
@@ -75,18 +77,18 @@ def norm_factors(counts: Array, method: NormMethod = "TMM", control_genes: Mask 
     counts: (n_genes, n_samples). control_genes: (n_genes,), the genes that may be used. Raises InputError for an empty
     sample and where the method has no genes.
     """
-    library_size = counts.sum(axis=0)  # (n_samples,)
+    library_size = np.zeros(counts.shape[1])
+    for block in gene_blocks(counts):
+        library_size += counts[block].sum(axis=0)
     if not library_size.all():
         empty = int(np.flatnonzero(library_size == 0)[0]) + 1
         raise InputError(f"sample number {empty} has no counts at all: drop it")
+    expressed = seen(counts)  # genes without a count say nothing and would move the quantiles
     if control_genes is not None:
-        counts = counts[control_genes]
-    expressed = counts.any(axis=1)
+        expressed &= control_genes
     if not expressed.any():
         raise InputError(NO_COUNT)
-    if not expressed.all():
-        counts = counts[expressed]  # genes without a count say nothing and would move the quantiles
-    factors, n_genes, mean_count = _NORM_FACTORS[method](counts, library_size)
+    factors, n_genes, mean_count = _NORM_FACTORS[method](Part(counts, np.flatnonzero(expressed)), library_size)
     return NormFactors(centred(factors), library_size, n_genes, mean_count)
 
 
@@ -95,70 +97,86 @@ def centred(values: Array) -> Array:
     return np.asarray(values / np.exp(np.log(values).mean()))
 
 
-def _median_ratio(counts: Array) -> SizeFactors:
-    use = counts.all(axis=1)  # (n_genes,)
-    n_genes = int(use.sum())
+def _never_zero(counts: Array, control_genes: Mask | None) -> Part:
+    """The genes with a count in every sample."""
+    use = np.ones(counts.shape[0], np.bool_) if control_genes is None else control_genes.copy()
+    for block in gene_blocks(counts):
+        use[block] &= counts[block].all(axis=1)
+    return Part(counts, np.flatnonzero(use))
+
+
+def _median_ratio(counts: Array, control_genes: Mask | None) -> SizeFactors:
+    part = _never_zero(counts, control_genes)
+    n_genes = part.genes.size
     if not n_genes:
         raise InputError(NO_GENE.format(method="ratio") + '.\nUse size_factors="poscounts" (--size-factors poscounts).')
-    log_ratio = np.ascontiguousarray(counts[use].T)  # (n_samples, n_genes used): a sample's values side by side
-    mean_count = float(log_ratio.mean())
-    np.log(log_ratio, out=log_ratio)
-    log_ratio -= log_ratio.mean(axis=0)
-    return SizeFactors(np.exp(np.median(log_ratio, axis=1, overwrite_input=True)), "ratio", n_genes, mean_count)
+    if part.in_one_block:  # then logs are taken once
+        (log_ratio,) = part.by_genes()
+        mean_count = float(log_ratio.mean())
+        np.log(log_ratio, out=log_ratio)
+        log_ratio -= log_ratio.mean(axis=0)
+        return SizeFactors(np.exp(np.median(log_ratio, axis=1, overwrite_input=True)), "ratio", n_genes, mean_count)
+    log_mean = np.concatenate([np.log(values, out=values).mean(axis=0) for values in part.by_genes()])
+    median = [np.median(np.log(sample) - log_mean, overwrite_input=True) for sample in part.samples()]
+    return SizeFactors(np.exp(np.array(median)), "ratio", n_genes, part.mean_count)
 
 
-def _positive_counts(counts: Array) -> SizeFactors:
+def _positive_counts(counts: Array, control_genes: Mask | None) -> SizeFactors:
     """Geometric means over the positive counts, zeros adding nothing to the sum of logs but one to its length."""
-    n_genes = int(counts.any(axis=1).sum())
-    if not n_genes:
+    expressed = seen(counts) if control_genes is None else seen(counts) & control_genes
+    part = Part(counts, np.flatnonzero(expressed))
+    if not part.genes.size:
         raise InputError(NO_COUNT)
-    mean_count = float(counts.sum() / (n_genes * counts.shape[1]))
-    log_counts = np.zeros(counts.shape[::-1])  # (n_samples, n_genes)
-    np.log(counts.T, out=log_counts, where=counts.T > 0)
-    log_mean = log_counts.mean(axis=0)  # (n_genes,)
-    log_factors = np.empty(len(log_counts))
-    for j, row in enumerate(log_counts):
-        seen = counts[:, j] > 0
-        if not seen.any():
+    log_mean = np.concatenate([np.log(np.maximum(values, 1.0)).mean(axis=0) for values in part.by_genes()])
+    log_factors = np.empty(part.n_samples)
+    for j, sample in enumerate(part.samples()):
+        positive = sample > 0
+        if not positive.any():
             raise InputError(f"sample number {j + 1} has no counts in the genes for normalisation: drop it")
-        log_factors[j] = np.median(row[seen] - log_mean[seen])
-    return SizeFactors(centred(np.exp(log_factors)), "poscounts", n_genes, mean_count)
+        log_factors[j] = np.median(np.log(sample[positive]) - log_mean[positive])
+    return SizeFactors(centred(np.exp(log_factors)), "poscounts", part.genes.size, part.mean_count)
 
 
-def _relative_log_expression(counts: Array, library_size: Array) -> tuple[Array, int, float]:
-    use = counts.all(axis=1)
-    if not use.any():
+def _relative_log_expression(part: Part, library_size: Array) -> tuple[Array, int, float]:
+    part = Part(part.counts, np.intersect1d(part.genes, _never_zero(part.counts, None).genes))
+    n_genes = part.genes.size
+    if not n_genes:
         raise InputError(NO_GENE.format(method="RLE") + '.\nUse "TMMwsp" or "poscounts".')
-    ratio = np.ascontiguousarray(counts[use].T)  # (n_samples, n_genes used)
-    n_genes, mean_count = ratio.shape[1], float(ratio.mean())
-    log_sum = np.zeros(n_genes)
-    for row in ratio:
-        log_sum += np.log(row)
-    ratio /= np.exp(log_sum / len(ratio))
-    return np.median(ratio, axis=1, overwrite_input=True) / library_size, n_genes, mean_count
+    log_sum = np.concatenate([_sum_of_logs(values) for values in part.by_genes()])
+    centre = np.exp(log_sum / part.n_samples)
+    median = [np.median(sample / centre, overwrite_input=True) for sample in part.samples()]
+    return np.array(median) / library_size, n_genes, part.mean_count
 
 
-def _upper(counts: Array) -> Array:
-    """Upper quartile of each sample (n_samples,), one column at a time to keep only one copy of the counts."""
-    return np.array([np.quantile(column, 0.75) for column in counts.T])
+def _sum_of_logs(values: Array) -> Array:
+    """Sum over samples of the logs of values (n_samples, n_genes)."""
+    total = np.zeros(values.shape[1])
+    for row in values:
+        total += np.log(row)
+    return total
 
 
-def _upper_quartile(counts: Array, library_size: Array) -> tuple[Array, int, float]:
-    quartile = _upper(counts)  # (n_samples,)
+def _upper(part: Part) -> Array:
+    """Upper quartile of each sample (n_samples,)."""
+    return np.array([np.quantile(sample, 0.75) for sample in part.samples()])
+
+
+def _upper_quartile(part: Part, library_size: Array) -> tuple[Array, int, float]:
+    quartile = _upper(part)  # (n_samples,)
     if not quartile.all():
         worst = int(np.flatnonzero(quartile == 0)[0]) + 1
         raise InputError(
             f'three quarters of the genes are zero in sample number {worst}.\nUse "TMMwsp" or "poscounts".'
         )
-    return quartile / library_size, len(counts), float(counts.mean())
+    return quartile / library_size, part.genes.size, part.mean_count
 
 
 def _over_samples(
-    counts: Array, library_size: Array, reference: int, one: Callable[[Array, Array, float, float], Pair]
+    part: Part, library_size: Array, reference: int, one: Callable[[Array, Array, float, float], Pair]
 ) -> tuple[Array, int, float]:
     """Factors of every sample against the reference sample, with average number and mean count of the genes kept."""
-    against, size = counts[:, reference].copy(), float(library_size[reference])
-    pairs = [one(counts[:, j].copy(), against, float(library_size[j]), size) for j in range(counts.shape[1])]
+    against, size = part.sample(reference), float(library_size[reference])
+    pairs = [one(sample, against, float(library_size[j]), size) for j, sample in enumerate(part.samples())]
     used = [pair for j, pair in enumerate(pairs) if j != reference and pair.n_genes] or pairs
     factors = np.array([2.0**pair.log2_factor for pair in pairs])
     n_genes, mean_count = (float(np.mean([getattr(p, name) for p in used])) for name in ("n_genes", "mean_count"))
@@ -174,12 +192,12 @@ class Pair:
     mean_count: float
 
 
-def _trimmed_mean_of_m(counts: Array, library_size: Array) -> tuple[Array, int, float]:
-    quartile = _upper(counts) / library_size
+def _trimmed_mean_of_m(part: Part, library_size: Array) -> tuple[Array, int, float]:
+    quartile = _upper(part) / library_size
     typical = int(np.argmin(np.abs(quartile - quartile.mean())))
     # Where most samples are zero in three quarters of the genes, the quartiles say nothing.
-    reference = _richest(counts) if np.median(quartile) < 1e-20 else typical
-    return _over_samples(counts, library_size, reference, _tmm_pair)
+    reference = _richest(part) if np.median(quartile) < 1e-20 else typical
+    return _over_samples(part, library_size, reference, _tmm_pair)
 
 
 def _tmm_pair(sample: Array, reference: Array, sample_size: float, reference_size: float) -> Pair:
@@ -212,14 +230,14 @@ def _within(values: Array, trim: float) -> Mask:
     return np.asarray(keep)
 
 
-def _richest(counts: Array) -> int:
+def _richest(part: Part) -> int:
     """The sample with the largest sum of square roots of counts."""
-    return int(np.argmax([np.sqrt(column).sum() for column in counts.T]))
+    return int(np.argmax([np.sqrt(sample).sum() for sample in part.samples()]))
 
 
-def _trimmed_mean_singletons(counts: Array, library_size: Array) -> tuple[Array, int, float]:
-    reference = _richest(counts)
-    return _over_samples(counts, library_size, reference, _tmmwsp_pair)
+def _trimmed_mean_singletons(part: Part, library_size: Array) -> tuple[Array, int, float]:
+    reference = _richest(part)
+    return _over_samples(part, library_size, reference, _tmmwsp_pair)
 
 
 def _tmmwsp_pair(sample: Array, reference: Array, sample_size: float, reference_size: float) -> Pair:
@@ -255,7 +273,7 @@ def _middle(order: NDArray[np.intp], trim: float) -> Mask:
     return keep
 
 
-_NORM_FACTORS: dict[str, Callable[[Array, Array], tuple[Array, int, float]]] = {
+_NORM_FACTORS: dict[str, Callable[[Part, Array], tuple[Array, int, float]]] = {
     "TMM": _trimmed_mean_of_m,
     "TMMwsp": _trimmed_mean_singletons,
     "RLE": _relative_log_expression,
