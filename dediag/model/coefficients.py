@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import gammaln
 from scipy.stats import nbinom
 
-from dediag.cohort import frozen
+from dediag.cohort import frozen, let_go
 from dediag.model.blocks import in_blocks
 from dediag.model.layout import of_one_draw, single
 
@@ -181,6 +181,7 @@ def log_likelihoods(
         mu = np.exp(beta[part] @ space.cells.T)[:, space.cell] * data.rows_of(data.size)[part]
         terms = np.asarray(nbinom.logpmf(y, 1.0 / alpha, 1.0 / (1.0 + alpha * mu)))
         values[part] = (terms * data.rows_of(data.weights)[part] if data.weighted else terms).sum(axis=1)
+        let_go(data.counts)
     return values
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dediag.cohort import InputError, frozen
+from dediag.cohort import InputError, blocks, frozen
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -34,11 +34,16 @@ def checked(
         gene, sample = (int(k[0]) for k in np.nonzero(~(np.isfinite(w) & (w >= 0.0))))
         raise InputError(f"weights: row {gene + 1}, column {sample + 1} is {w[gene, sample]}; weights are 0 or more")
     top = w.max(axis=1, keepdims=True)
-    given, w = w, w / np.where(top > 0.0, top, 1.0) if scale else w
+    given = frozen(w)
+    used = given
+    if scale:
+        used = given / np.where(top > 0.0, top, 1.0)
+        used.flags.writeable = False
     X = design.matrix
     usable = top[:, 0] > 0.0
-    usable &= _full_rank(w > 0.0, X) & _full_rank(w > USED_WEIGHT, X, drop_empty=True)
-    return frozen(w), frozen(given), usable
+    for block in blocks(*shape):
+        usable[block] &= _full_rank(used[block] > 0.0, X) & _full_rank(used[block] > USED_WEIGHT, X, drop_empty=True)
+    return used, given, usable
 
 
 def _full_rank(used: NDArray[np.bool_], X: NDArray[np.float64], *, drop_empty: bool = False) -> NDArray[np.bool_]:
