@@ -231,6 +231,8 @@ def _cohort(args: argparse.Namespace) -> tuple[Cohort, tuple[InputFile, InputFil
     cohort, counts, samples = read_with_sources(
         args.counts, args.samples, transpose=args.transpose, drop_samples=args.drop_samples
     )
+    if "AnnData" in counts.format and not args.quiet:
+        _say(f"note: {counts.path}: {counts.format}")  # which of its matrices was taken
     return cohort, _input_files(cohort, counts, samples)
 
 

@@ -89,9 +89,14 @@ def _inputs(command: Parser) -> None:
         "counts",
         metavar="COUNTS",
         type=Path,
-        help="raw counts, genes x samples, gene ids first (TSV, CSV, .gz)",
+        help="raw counts, genes x samples, gene ids first (TSV, CSV, .gz); or .h5ad, .zarr, .npy",
     )
-    add("samples", metavar="SAMPLES", type=Path, help="sample table, sample names first; matched with COUNTS by name")
+    add(
+        "samples",
+        metavar="SAMPLES",
+        type=Path,
+        help="sample table, sample names first, matched with COUNTS by name; or the same .h5ad or .zarr again",
+    )
     add("--design", required=True, metavar="FORMULA", help='for example "~ batch + group"')
     add("--transpose", action="store_true", help="the matrix is samples x genes")
     add("--drop-samples", type=_names, metavar="IDS", help="'unmatched' (in one file only), or names, comma-separated")

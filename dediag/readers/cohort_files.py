@@ -1,18 +1,26 @@
-"""A count matrix and a sample table, two text files, to a Cohort."""
+"""Counts and a sample table in files of any kind to a Cohort; what a file is, is read from its bytes, not its name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dediag.readers import matrix, sample_table, text_table
+from dediag.cohort import InputError
+from dediag.readers import anndata, array, matrix, sample_table, text_table
+from dediag.readers.anndata import AnnData
+from dediag.readers.stored import read_counts, sha256
 from dediag.readers.validation import Labels, assemble, check_unique, common_samples
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    import pandas as pd
+
     from dediag.cohort import Cohort
-    from dediag.readers.text_table import TextTable
     from dediag.readers.validation import Drop
+
+ZARR = ("zarr.json", ".zgroup", ".zarray")  # one of them is in the folder of a store
 
 
 class Source(NamedTuple):
@@ -24,11 +32,17 @@ class Source(NamedTuple):
 
 
 def read_cohort(
-    counts: str | PathLike[str], samples: str | PathLike[str], *, transpose: bool = False, drop_samples: Drop = None
+    counts: str | PathLike[str],
+    samples: str | PathLike[str] | None = None,
+    *,
+    transpose: bool = False,
+    drop_samples: Drop = None,
 ) -> Cohort:
-    """Read raw counts (genes x samples, gene ids first) and a sample table (sample names first), matched by name.
+    """Read raw counts (genes x samples) and a sample table (sample names first), matched by name.
 
-    Text with a header, delimited by tab, comma, semicolon or blanks, plain or compressed (gzip, bzip2, xz, zip).
+    Text with a header, delimited by tab, comma, semicolon or blanks, plain or compressed (gzip, bzip2, xz, zip). Counts
+    may also be AnnData (.h5ad, .zarr; obs are the samples, and the sample table when `samples` is the same store or
+    None), or an array (.npy, .zarr) with the names in files beside it; counts too large for memory then stay on disk.
     transpose: the matrix is samples x genes. drop_samples: "unmatched" leaves out what is in one file only; names are
     left out of both files. The order of the counts' columns is kept. Raises InputError for what only the user can mend.
     """
@@ -36,21 +50,67 @@ def read_cohort(
 
 
 def read_with_sources(
-    counts: str | PathLike[str], samples: str | PathLike[str], *, transpose: bool = False, drop_samples: Drop = None
+    counts: str | PathLike[str],
+    samples: str | PathLike[str] | None = None,
+    *,
+    transpose: bool = False,
+    drop_samples: Drop = None,
 ) -> tuple[Cohort, Source, Source]:
     """As `read_cohort`, with what a report says of the two files."""
-    sample_text = text_table.read(samples)
-    table = sample_table.typed(sample_text)
-    count_text = text_table.read(counts)
-    labels = Labels(count_text.path, sample_text.path)
-    upright = matrix.upright(count_text, table.index, transpose=transpose)
+    path = os.fspath(counts)
+    table_path = path if samples is None else os.fspath(samples)
+    store = _store(path)
+    if store is None and samples is None:
+        raise InputError(f"{path}: a text file holds counts or samples; name the sample table too")
+    table, table_source = _sample_table(table_path, store if table_path == path else _store(table_path), transpose)
+    labels = Labels(path, table_path)
+    if store is None:
+        return *_from_text(path, table, labels, transpose=transpose, drop=drop_samples), table_source
+    if isinstance(store, AnnData):
+        found = store.counts(table.index, transpose=transpose)
+    else:
+        found = array.matrix(path, store, transpose=transpose)
+    cohort = read_counts(found, table, drop_samples, Labels(found.path, table_path))
+    return cohort, Source(path, sha256(path), found.format), table_source
+
+
+def _sample_table(path: str, store: Any, transpose: bool) -> tuple[pd.DataFrame, Source]:
+    """The sample table in this file, whose store (None: text) is open."""
+    if store is None:
+        text = text_table.read(path)
+        return sample_table.typed(text), Source(text.path, text.sha256, f"table, {text.format}")
+    if not isinstance(store, AnnData):
+        raise InputError(
+            f"{path}: an array holds no sample table; give one as text, with the names of the samples first"
+        )
+    side = "var" if transpose else "obs"
+    return store.sample_table(side), Source(path, sha256(path), f"{side} of AnnData ({store.kind})")
+
+
+def _from_text(
+    path: str, table: pd.DataFrame, labels: Labels, *, transpose: bool, drop: Drop
+) -> tuple[Cohort, Source]:  # fmt: skip
+    text = text_table.read(path)
+    upright = matrix.upright(text, table.index, transpose=transpose)
     names = matrix.sample_names(upright)
     check_unique(names, "sample", labels.counts)
-    kept = common_samples(names, table, drop_samples, labels)
+    kept = common_samples(names, table, drop, labels)
     genes, values = matrix.counts(upright, names, kept)
-    cohort = assemble(values, genes, table.loc[kept], labels)
-    return cohort, _source(count_text, "matrix"), _source(sample_text, "table")
+    source = Source(text.path, text.sha256, f"matrix, {text.format}")
+    return assemble(values, genes, table.loc[kept], labels), source
 
 
-def _source(text: TextTable, kind: str) -> Source:
-    return Source(text.path, text.sha256, f"{kind}, {text.format}")
+def _store(path: str) -> Any:
+    """An AnnData store or an array, opened; None for text and for what cannot be opened."""
+    folder = Path(path)
+    if any((folder / name).is_file() for name in ZARR):
+        found = anndata.open_zarr(path)
+        return AnnData(path, found, "zarr") if hasattr(found, "members") else found
+    try:
+        with folder.open("rb") as file:
+            start = file.read(8)
+    except (OSError, ValueError):
+        return None  # the reader of text says why
+    if start == anndata.HDF5:
+        return anndata.from_hdf5(path)
+    return array.npy(path) if start.startswith(array.MAGIC) else None

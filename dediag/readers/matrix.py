@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dediag.cohort import InputError
-from dediag.readers.validation import Gene, exact, shortened
+from dediag.readers.raw_counts import Gene, exact, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

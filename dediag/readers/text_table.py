@@ -36,7 +36,7 @@ LOOK_AT = 20  # lines from which the delimiter and the number of columns are rea
 EXPORT = "save it as tab- or comma-separated text"
 NOT_TEXT = (  # first bytes -> what the file is, and the way out
     (b"PAR1", "a Parquet file", EXPORT),
-    (b"\x89HDF", "an HDF5 file (h5ad, loom)", EXPORT),
+    (b"\x89HDF", "an HDF5 file (h5ad, loom)", "unpack it; .h5ad is read as it is"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook", EXPORT),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it, or compress it with gzip"),
     (b"%PDF", "a PDF document", EXPORT),

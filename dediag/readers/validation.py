@@ -1,4 +1,4 @@
-"""What every reader checks before there is a Cohort: names, numbers, and that they are raw counts.
+"""What every reader checks before there is a Cohort: names of genes and samples; that counts are raw is RawCounts'.
 
 Each error names the input, the gene or sample, and the way out, in at most three lines.
 """
@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dediag.cohort import LARGEST_COUNT, Cohort, InputError, frozen
+from dediag.cohort import Cohort, InputError, frozen
+from dediag.readers.raw_counts import Gene, RawCounts, exact, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     Drop = str | Sequence[str] | None  # "unmatched", or names of samples
 
 UNMATCHED = "unmatched"
-SHOWN = 4  # names listed in an error
-MILLION_WITHIN = 0.01  # how close to a million a column's sum is when the values are TPM or CPM
-LARGEST_LOG = 30.0  # no log2 of a count is larger
 TOTALS = re.compile(
     r"__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)|"
     r"N_(unmapped|multimapping|noFeature|ambiguous)"
@@ -39,17 +37,6 @@ class Labels(NamedTuple):
 
 
 IN_MEMORY = Labels()
-
-
-class Gene(NamedTuple):
-    """A place in the matrix."""
-
-    gene: str
-    sample: str
-
-    def __str__(self) -> str:
-        """As it stands in an error."""
-        return f"gene '{self.gene}' in sample '{self.sample}'"
 
 
 def validated(
@@ -87,21 +74,23 @@ def _floats(column: pd.Series, places: Sequence[Gene], where: str) -> NDArray[np
     return numbers
 
 
-def exact(raw: NDArray[np.integer], place: Callable[[int], Gene], where: str) -> NDArray[np.float64]:
-    """Whole numbers (n_genes,) as float64; InputError where that is not the same number."""
-    if raw.size and raw.max() > int(LARGEST_COUNT):  # compared as whole numbers
-        raise too_large(where, place(int(raw.argmax())), float(raw.max()))
-    return raw.astype(np.float64)
-
-
 def strings(names: Iterable[object]) -> list[str]:
     """Names as strings."""
     return [str(name) for name in names]
 
 
 def assemble(values: NDArray[np.float64], genes: pd.Index, samples: pd.DataFrame, labels: Labels) -> Cohort:
-    """The cohort of counts (n_genes, n_samples) whose samples stand in the order of the table, after all checks."""
-    names = strings(samples.index)
+    """The cohort of counts (n_genes, n_samples), which it keeps; samples stand in the order of the table."""
+    check_genes(genes, labels)
+    raw = RawCounts(genes, strings(samples.index), labels.counts)
+    raw.see(values)
+    raw.conclude()
+    values.flags.writeable = False
+    return Cohort(counts=frozen(values), genes=genes, samples=samples)
+
+
+def check_genes(genes: pd.Index, labels: Labels) -> None:
+    """Raise InputError unless these can be the names of genes."""
     if not len(genes):
         raise InputError(f"{labels.counts}: there is no gene; was the file written completely?")
     blank = genes == ""
@@ -113,8 +102,6 @@ def assemble(values: NDArray[np.float64], genes: pd.Index, samples: pd.DataFrame
         raise InputError(
             f"{labels.counts}: {shortened(totals)} are totals that HTSeq or STAR add, not genes\nremove these rows"
         )
-    check_counts(values, genes, names, labels.counts)
-    return Cohort(counts=frozen(values), genes=genes, samples=samples)
 
 
 def check_unique(names: Iterable[str], what: str, where: str) -> None:
@@ -181,63 +168,3 @@ def _as_r_names(name: str) -> str:
     """What R's make.names makes of a name."""
     valid = re.sub(r"[^\w.]", ".", name)
     return valid if re.match(r"[^\W\d_]|\.(?!\d)", valid) else f"X{valid}"
-
-
-def check_counts(
-    values: NDArray[np.float64], genes: Sequence[str] | pd.Index, samples: Sequence[str], where: str
-) -> None:
-    """Raise InputError unless values (n_genes, n_samples) are whole numbers from 0 to 2^53, not all 0 in a sample."""
-
-    def first(mask: NDArray[np.bool_]) -> tuple[Gene, float]:
-        row = int(mask.any(axis=1).argmax())
-        column = int(mask[row].argmax())
-        return Gene(str(genes[row]), samples[column]), float(values[row, column])
-
-    if not np.isfinite(values).all():
-        place, value = first(~np.isfinite(values))
-        what = "has no count (NaN)" if np.isnan(value) else "is infinite"
-        raise InputError(f"{where}: {place} {what}\nfill it in, or remove the gene or the sample")
-    fractional = values != np.floor(values)
-    if values.min() < 0:
-        place, value = first(values < 0)
-        hint = "it looks like log values or fold changes; " if fractional.any() else ""
-        raise InputError(f"{where}: {place} is {value:g}; counts are not negative\n{hint}dediag needs raw counts")
-    if fractional.any():
-        place, value = first(fractional)
-        share = f"{100 * fractional.mean():.3g} % of all values are fractional"
-        raise InputError(f"{where}: {place} is {value:g}, not a whole number; {share}\n{_unit(values)}")
-    if values.max() > LARGEST_COUNT:
-        raise too_large(where, *first(values > LARGEST_COUNT))
-    empty = [samples[int(j)] for j in np.flatnonzero(~values.any(axis=0))]
-    if empty:
-        raise InputError(
-            f"{where}: {'sample' if len(empty) == 1 else 'samples'} {shortened(empty)} without a single count\n"
-            f"leave out with --drop-samples {','.join(empty[:SHOWN])} (in Python: drop_samples)"
-        )
-
-
-def _unit(values: NDArray[np.float64]) -> str:
-    """What fractional values probably are, and the way out."""
-    if np.allclose(values.sum(axis=0), 1e6, rtol=MILLION_WITHIN):
-        return "every sample adds up to a million: this looks like TPM or CPM; dediag needs raw counts"
-    if values.max() <= LARGEST_LOG:
-        return f"no value is above {values.max():.3g}: this looks like log values; dediag needs raw counts"
-    return (
-        "if these are FPKM or normalised counts: dediag needs raw counts\n"
-        "if they are estimated counts of salmon, kallisto or RSEM: round them to whole numbers"
-    )
-
-
-def too_large(where: str, place: Gene, value: float) -> InputError:
-    """The error for a number that no sequencer gives."""
-    return InputError(
-        f"{where}: {place} is {value:.6g}, above 2^53, where whole numbers are no longer exact\n"
-        "this cannot be a read count"
-    )
-
-
-def shortened(names: Collection[str] | Iterable[str], shown: int = SHOWN) -> str:
-    """The first few names, and how many more there are."""
-    listed = strings(names)
-    rest = f" and {len(listed) - shown} more" if len(listed) > shown else ""
-    return ", ".join(listed[:shown]) + rest
