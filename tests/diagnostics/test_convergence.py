@@ -47,7 +47,7 @@ def cut_short(opened, steps):
     found = kernels.fit_coefficients(
         data.counts, data.rows, data.size, data.weights, space.cell, space.basis, space.transform, space.penalty,
         space.projector, frozen(opened.fit.contrast.vector), np.zeros(len(space.cells), np.int64),
-        frozen(opened.fit.dispersion[data.rows]), 0.0, steps, True, False, False,
+        frozen(opened.fit.dispersion[data.rows]), 0.0, steps, False,
     )[0]  # fmt: skip
     coefficients = opened.fit.coefficients.copy()
     coefficients[data.rows] = found * glm.LOG2_E
