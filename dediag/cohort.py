@@ -164,6 +164,7 @@ def stored(shape: tuple[int, int], pieces: Iterable[Piece]) -> NDArray[np.float6
         for genes, samples, values in pieces:
             mapped[genes, samples] = values
             let_go(mapped)
+        del mapped  # two mappings of a large file may be more than a process may have
         return frozen(np.memmap(file, np.float64, "r", shape=shape))
 
 

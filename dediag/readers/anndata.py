@@ -222,4 +222,6 @@ def _values(array: Any) -> NDArray[Any]:
     if hasattr(array, "asstr") and array.dtype.kind in "OS":
         return np.asarray(array.asstr()[:], dtype=object)
     values = np.asarray(array[:])
+    if values.dtype.kind == "S":
+        values = np.strings.decode(values, "utf-8")
     return values.astype(object) if values.dtype.kind in "TUO" else values
