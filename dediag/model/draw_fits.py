@@ -111,7 +111,7 @@ def _sizes(
     """Size factors of every draw's samples, or why there are none."""
     if not isinstance(method, str):
         return [np.asarray(method)[index] for index in rows]
-    if method != "ratio":
+    if method != "ratio" or not rows:
         return [_by_method(counts[:, index], method, control) for index in rows]
     from dediag.model import kernels
 
