@@ -322,6 +322,17 @@ def test_exit_codes_of_an_audit(monkeypatch, tmp_path, inputs, status, fail_on, 
     assert main(["audit", *inputs, *DESIGN, "-o", str(tmp_path / "r"), "--fail-on", fail_on]) == code
 
 
+@pytest.mark.parametrize(("memory", "said"), [(10_000, True), (2**40, False), (0, False)])
+def test_an_audit_that_needs_more_memory_than_there_is_says_so(monkeypatch, tmp_path, inputs, capsys, memory, said):
+    from dediag import cli, report
+
+    monkeypatch.setattr(reporting, "audit", lambda *_, **__: Namespace(status=Status.PASS, findings=()))
+    monkeypatch.setattr(report, "write", lambda *_, **__: None)
+    monkeypatch.setattr(cli, "_memory", lambda: memory)
+    main(["audit", *inputs, *DESIGN, "-o", str(tmp_path / "r"), "--quiet"])
+    assert ("GiB of memory; this machine has" in capsys.readouterr().err) == said
+
+
 def test_unknown_diagnostic_is_refused_at_once(monkeypatch, tmp_path, inputs, capsys):
     monkeypatch.setattr(reporting, "audit", lambda *_, **__: pytest.fail("computed"))
     for option in ("--only", "--skip"):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DONE, FOUND, BAD_INPUT, DEFECT, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 
+MATRICES_OF_AN_AUDIT = 30  # peak memory over that of the counts: all diagnostics, 1,000 to 10,000 genes x 300 samples
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors become at most three lines on stderr, never a traceback."""
@@ -106,8 +108,20 @@ def _audit(args: argparse.Namespace) -> int:
 
     _known(*(args.only or ()), *args.skip)
     target = refuse_occupied(places.writable(args.output), overwrite=args.overwrite)
-    report = _audited(args, *_cohort(args), target)
-    return _concluded(args, report)
+    cohort, sources = _cohort(args)
+    need, there = MATRICES_OF_AN_AUDIT * cohort.counts.nbytes, _memory()
+    if need > there > 0:
+        sizes = f"about {need / 2**30:.0f} GiB of memory; this machine has {there / 2**30:.0f}"
+        _say(f"note: an audit of these counts takes {sizes} (a fit takes counts of any size)")
+    return _concluded(args, _audited(args, cohort, sources, target))
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine, 0 where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def _audited(
