@@ -77,12 +77,14 @@ def measure(scratch: Path, divided: int) -> dict[str, Any]:
         x = np.log([run[axis] for run in runs])
         results[axis] = {
             "runs": runs,
-            "exponent": {
-                part: float(np.polyfit(x, np.log([run[part] for run in runs]), 1)[0]) for part in ("read", "fit")
-            },
-            "memory_exponent": float(np.polyfit(x, np.log([run["peak"] for run in runs]), 1)[0]),
+            "exponent": {part: slope(x, runs, part) for part in ("fit", "processor", "read", "peak")},
         }
     return results
+
+
+def slope(log_size: np.ndarray, runs: list[dict[str, Any]], part: str) -> float:
+    """Slope of the log of a measurement on log size."""
+    return float(np.polyfit(log_size, np.log([run[part] for run in runs]), 1)[0])
 
 
 def child(what: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def task(what: dict[str, Any]) -> dict[str, Any]:
 
 
 def fit(what: dict[str, Any]) -> dict[str, Any]:
-    """Read and fit; seconds, processor seconds, and the peak of resident memory in MiB."""
+    """Read and fit: seconds of each, processor seconds of both, and the peak of resident memory in MiB."""
     if what.get("addresses"):
         resource.setrlimit(resource.RLIMIT_AS, (what["addresses"], what["addresses"]))
     import dediag

@@ -73,3 +73,19 @@ def test_reports_name_no_machine_path(tmp_path: Path) -> None:
     for report in tmp_path.iterdir():
         assert str(tmp_path) not in report.read_text()
         assert str(SCRIPTS.parent) not in report.read_text()
+
+
+def test_large_cohort_measures_and_renders(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    pytest.importorskip("zarr")
+    from large_cohort_report import goals, section
+
+    done = run("large_cohort.py", "--small", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "large_cohort.json").read_text())
+    calls = {run["calls"] for name, run in found["fits"].items() if "newton" in name and run["genes"] == 300}
+    assert len(calls) == 1  # whatever the format
+    assert goals(found) == []  # of the large size only
+    page = "\n".join(section(found))
+    assert "300 x 50" in page
+    assert str(tmp_path) not in page
