@@ -292,6 +292,11 @@ class Study:
         )
 
     @cached_property
+    def half_draws(self) -> Subsets | None:
+        """Half of each group; None where every sample would be taken, or no draw has full rank."""
+        return draws.halves(self.fit, self.settings.draws, self.rng("half draws"))
+
+    @cached_property
     def cooks_shares(self) -> CooksShares:
         """Each sample's share of Cook's distance, mean over the genes above the floor."""
         from dediag.model.sample_shares import cooks_shares
@@ -303,6 +308,14 @@ class Study:
         """All samples but one, for each of both groups', or for the LEFT_OUT with most of Cook's distance."""
         group = np.where(self.test_samples, 0, np.where(self.reference_samples, 1, -1))
         return draws.leave_one_out(self.fit, most(self.cooks_shares.observed, group, LEFT_OUT, FELLOWS).tolist())
+
+    @property
+    def draw_arms(self) -> dict[str, Subsets]:
+        """Balanced and control draws by name, as far as there are any; none for equal groups."""
+        if self.n_test == self.n_reference or self.balanced_draws is None:
+            return {}
+        both = {"balanced": self.balanced_draws, "control": self.control_draws}
+        return {name: draws for name, draws in both.items() if draws is not None}
 
     @cached_property
     def log_variance_ratio(self) -> float | None:

@@ -42,6 +42,28 @@ class Drawn:
         calls = int(self.n_up.sum() + self.n_down.sum())
         return float(self.n_up.sum() / calls) if calls else None
 
+    @property
+    def mean_calls(self) -> float:
+        """Calls of a draw, on average."""
+        return float((self.n_up + self.n_down).mean())
+
+    def summary(self) -> dict[str, object]:
+        """The numbers of a table's row: shifts in log2, the difference with its 90 % interval, calls."""
+        low, high = self.shift.interval()
+        return {
+            "n_draws": self.draws,
+            "n_test": self.n_test,
+            "n_reference": self.n_reference,
+            "shift_observed": self.shift.observed,
+            "shift_predicted": self.shift.predicted,
+            "by_normalisation": self.shift.normalisation,
+            "difference": self.shift.difference,
+            "difference_low": low,
+            "difference_high": high,
+            "mean_calls": self.mean_calls,
+            "up_fraction": self.up_fraction,
+        }
+
     def slope(self, full_lfc: Array) -> float | None:
         """Slope of the draws' mean fold change on the full fit's (n_genes,), over the genes that some draw saw."""
         seen = np.isfinite(self.mean_lfc) & np.isfinite(full_lfc)

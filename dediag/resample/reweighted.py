@@ -59,7 +59,7 @@ def compare(
         genes &= np.isfinite(held[name]) & np.isfinite(found.lfc_se) & ~found.replaced
     plain = next(iter(fits.values()))
     return genes, {
-        name: Reweighted(held[name][genes], found.lfc[genes], (found.lfc_se / plain.lfc_se)[genes])
+        name: Reweighted(held[name][genes], found.lfc[genes], found.lfc_se[genes] / plain.lfc_se[genes])
         for name, found in fits.items()
     }
 

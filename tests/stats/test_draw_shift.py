@@ -53,6 +53,16 @@ def test_the_smaller_the_test_group_the_shift_is_the_other_way():
     assert found.observed == pytest.approx(found.predicted, abs=0.005)
 
 
+def test_a_constant_added_to_the_draws_is_added_to_the_difference_alone():
+    """So a true difference of any size can be made when the equivalence test is put to the test."""
+    full, drawn, groups = data(500, (5, 20), 5, 20, 2)
+    still, moved = shift(full, drawn, groups), shift(full, drawn + 0.05, groups)
+    assert moved.difference == pytest.approx(still.difference + 0.05)
+    assert moved.observed == pytest.approx(still.observed + 0.05)
+    assert moved.predicted == still.predicted
+    assert (moved.se, moved.df) == pytest.approx((still.se, still.df))
+
+
 def test_first_order_noise_is_gone():
     full, drawn, groups = data(2000, (5, 30), 5, 20, 3)
     plain = np.median(drawn - full, axis=1).std()
