@@ -292,11 +292,6 @@ class Study:
         )
 
     @cached_property
-    def half_draws(self) -> Subsets | None:
-        """Half of each group; None where every sample would be taken, or no draw has full rank."""
-        return draws.halves(self.fit, self.settings.draws, self.rng("half draws"))
-
-    @cached_property
     def cooks_shares(self) -> CooksShares:
         """Each sample's share of Cook's distance, mean over the genes above the floor."""
         from dediag.model.sample_shares import cooks_shares
