@@ -75,6 +75,7 @@ def test_reports_name_no_machine_path(tmp_path: Path) -> None:
         assert str(SCRIPTS.parent) not in report.read_text()
 
 
+@pytest.mark.slow
 def test_large_cohort_measures_and_renders(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     pytest.importorskip("zarr")
