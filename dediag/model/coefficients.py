@@ -178,7 +178,8 @@ def log_likelihoods(
     values = np.empty(data.rows.size)
     for part in np.array_split(np.arange(data.rows.size), max(1, data.rows.size // GENES_AT_ONCE)):
         y, alpha = data.counts[data.rows[part]], dispersion[part, None]
-        mu = np.exp(beta[part] @ space.cells.T)[:, space.cell] * data.rows_of(data.size)[part]
+        eta = np.clip(beta[part] @ space.cells.T * LOG2_E, -LARGEST_LOG2_MEAN, LARGEST_LOG2_MEAN)
+        mu = np.exp2(eta)[:, space.cell] * data.rows_of(data.size)[part]
         terms = np.asarray(nbinom.logpmf(y, 1.0 / alpha, 1.0 / (1.0 + alpha * mu)))
         values[part] = (terms * data.rows_of(data.weights)[part] if data.weighted else terms).sum(axis=1)
         let_go(data.counts)
@@ -199,7 +200,7 @@ def by_optimiser(
     fixed -= X.shape[1] * (math.log(2.0 * math.pi) - math.log(RIDGE)) / 2.0
 
     def negative(b: NDArray[np.float64]) -> float:
-        mu = s * np.exp2(np.minimum(X @ b, LARGEST_LOG2_MEAN))
+        mu = s * np.exp2(np.clip(X @ b, -LARGEST_LOG2_MEAN, LARGEST_LOG2_MEAN))
         likelihood = float(np.sum(w * (y * np.log(mu) - (y + 1.0 / alpha) * np.log1p(alpha * mu))))
         return float(0.5 * RIDGE * float(b @ b) - likelihood - fixed)
 

@@ -25,7 +25,7 @@ from dediag.model.weights import NO_WEIGHTS
 from dediag.stats.adjust import benjamini_hochberg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -78,8 +78,8 @@ def fit_draws(
 
     counts: (n_genes, n_samples). size_factors: a method, estimated anew in every draw, or factors (n_samples,) of which
     a draw takes its samples'. weights: of the samples (n_samples,), above 0.01, taken as they are. guess: size factors
-    (n_samples,) that those of the draws are near; it saves time only.
-    A draw that cannot be fitted gives the error that `fit` would raise.
+    (n_samples,) that those of the draws are near; it saves time only. A draw that cannot be fitted gives the
+    error that `fit` would raise.
     """
     distinct = {draw.rows.tobytes(): draw.rows for draw in draws}  # relabelled draws have the same samples
     found = _sizes(counts, list(distinct.values()), size_factors, control_genes, guess)
@@ -123,22 +123,26 @@ def _sizes(
     logs = np.log(np.where(zero, 1.0, part))
     near = np.zeros(counts.shape[1]) if guess is None else np.log(guess)
     by_sample = np.ascontiguousarray(logs.T)
-    sizes: list[Array | InputError] = []
-    for first in range(0, len(rows), SIZES_AT_ONCE):
-        some = rows[first : first + SIZES_AT_ONCE]
+    sizes: list[Array | InputError] = [np.empty(0)] * len(rows)
+    for some in _alike([index.size for index in rows]):
         drawn = np.zeros((counts.shape[1], len(some)))
-        for b, index in enumerate(some):
-            drawn[index, b] = 1.0 / index.size
+        for b, k in enumerate(some):
+            drawn[rows[k], b] = 1.0 / rows[k].size
         used = np.ascontiguousarray((zero.astype(np.float64) @ drawn == 0.0).T)
         centres = np.ascontiguousarray((logs @ drawn).T)
-        for b, index in enumerate(some):
-            log_size = kernels.draw_medians(
-                by_sample, centres[b : b + 1], used[b : b + 1], np.asarray(index, np.int64)[None, :], near
-            )[0]
+        log_size = kernels.draw_medians(by_sample, centres, used, np.array([rows[k] for k in some], np.int64), near)
+        for k, values in zip(some, log_size, strict=True):
             # without a gene free of zeros the method itself says what to do
-            known = np.isfinite(log_size).all()
-            sizes.append(np.exp(log_size) if known else _by_method(counts[:, index], method, control))
+            sizes[k] = np.exp(values) if np.isfinite(values).all() else _by_method(counts[:, rows[k]], method, control)
     return sizes
+
+
+def _alike(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The positions of equal lengths, at most SIZES_AT_ONCE of them together."""
+    for length in sorted(set(lengths)):
+        equal = [k for k, n in enumerate(lengths) if n == length]
+        for first in range(0, len(equal), SIZES_AT_ONCE):
+            yield equal[first : first + SIZES_AT_ONCE]
 
 
 def _by_method(counts: Array, method: Method, control: Mask | None) -> Array | InputError:

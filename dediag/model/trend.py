@@ -75,7 +75,8 @@ def parametric(mean: NDArray[np.float64], dispersion: NDArray[np.float64]) -> tu
     """
     coefficients = np.array([0.1, 1.0])
     for _ in range(11):
-        ratio = dispersion / (coefficients[0] + coefficients[1] / mean)
+        with np.errstate(divide="ignore"):  # a weighted mean may be 0
+            ratio = dispersion / (coefficients[0] + coefficients[1] / mean)
         good = (ratio > 1e-4) & (ratio < 15.0)
         before = coefficients
         coefficients, converged = gamma_identity(1.0 / mean[good], dispersion[good], before)

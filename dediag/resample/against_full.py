@@ -85,8 +85,8 @@ def against_full(
     fitted, InputError where parts of the genes cannot be normalised by.
     """
     lfc = found.lfc[:, genes].astype(np.float64)  # (n_draws, n_genes)
-    made = np.asarray(np.isfinite(lfc).any(axis=1))
-    if not made.any():
+    made = np.flatnonzero(np.isfinite(lfc).any(axis=1))  # among the first refits, whose fold changes are kept
+    if not made.size:
         raise ValueError(f"no draw of samples could be fitted: {found.failed[0][1] if found.failed else 'no counts'}")
     lfc, included = lfc[made], found.included[made]
     seen = np.isfinite(lfc).all(axis=0)  # a gene without counts in some draw has no mean over draws

@@ -125,7 +125,7 @@ def until_done(parts: Sequence[Part], run: Callable[[Sequence[Part]], Iterator[B
     failures = 0
     while missing:
         try:
-            with contextlib.closing(run(list(missing.values()))) as blocks:  # type: ignore[type-var]
+            with contextlib.closing(run(list(missing.values()))) as blocks:  # type: ignore[type-var]  # a generator
                 for block in blocks:
                     del missing[block.first]
                     failures = 0
@@ -199,7 +199,7 @@ def _unpacked_and_computed(
 ) -> Block:  # fmt: skip
     if os.getpid() != home:
         _settle(home)
-    return compute(_unpack(plan), _unpack(fit), size_factors, part)  # type: ignore[arg-type]
+    return compute(_unpack(plan), _unpack(fit), size_factors, part)  # type: ignore[arg-type]  # parcels of these types
 
 
 @cache

@@ -67,7 +67,6 @@ CASES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:divide by zero")  # the gene of one group only
 @pytest.mark.parametrize("search", ["reference", "newton"])
 @pytest.mark.parametrize(("design", "options"), CASES.values(), ids=CASES)
 def test_fit_in_blocks_is_the_fit_to_the_last_bit(request, cohort, search, design, options):

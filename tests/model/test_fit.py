@@ -201,3 +201,20 @@ def test_a_group_of_one_is_a_notice() -> None:
     notices = fit(cohort(14, 1, 6), "~ group", CONTRAST).notices
     assert len(notices) == 1
     assert "'case'" in notices[0]
+
+
+@pytest.mark.parametrize("test", ["wald", "lrt"])
+def test_genes_of_one_group_alone_and_covariates_on_any_scale_need_no_warning(test):
+    """Warnings are errors: what the optimiser tries on its way must not reach the user."""
+    data = cohort(3, 6, 6, 200)
+    counts = data.counts.copy()
+    counts[:20, :6] = 0.0
+    table = data.samples.assign(depth=np.random.default_rng(1).normal(7e4, 1e4, 12))
+    for formula, reduced in (("~ group", "~ 1"), ("~ depth + group", "~ depth")):
+        found = fit(
+            Cohort(frozen(counts), data.genes, table), formula, CONTRAST, search="newton", test=test,
+            reduced=reduced if test == "lrt" else None,
+        )  # fmt: skip
+        seen = counts[:20].any(axis=1)
+        assert seen.sum() > 10
+        assert np.isfinite(found.lfc[:20][seen]).all()

@@ -70,3 +70,9 @@ def test_a_gene_that_one_draw_did_not_see_has_a_mean_over_the_others(main, refit
 def test_without_calls_there_is_no_share_of_them(main, refits):
     none = np.zeros_like(refits.called_up)
     assert compared(main, replace(refits, called_up=none, called_down=none)).up_fraction is None
+
+
+def test_draws_whose_fold_changes_are_not_kept_are_left_out(main, refits):
+    found = compared(main, replace(refits, lfc=refits.lfc[:5]))
+    assert found.draws == 5
+    np.testing.assert_array_equal(found.n_up, refits.n_up[:5])
