@@ -19,6 +19,7 @@ from dediag.resample.streams import stream
 from dediag.stats.error_model import ErrorModel
 from dediag.stats.error_rate import log_variance
 from dediag.stats.fellows import most
+from dediag.stats.strata import by_expression
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from dediag.resample.against_full import Drawn
     from dediag.resample.dispersion_ratio import RatioEstimate
     from dediag.resample.ensemble import Ensemble
+    from dediag.resample.parametric import Effects
     from dediag.resample.plans import Plan, Subsets
     from dediag.resample.workers import Execution
+    from dediag.stats.strata import Stratum
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -45,7 +48,7 @@ RATIO_GENES = 30  # fewest genes whose ratio of dispersions is given
 SHIFT_KNOTS = np.linspace(-4.0, 4.0, 9)  # log2 ratios of dispersions at which the shift is simulated
 LEFT_OUT = 50  # most samples that are left out in turn ...
 FELLOWS = 5  # ... and how many of them are of the same group at least, if it has so many
-STRATUM_EDGES = (10.0, 50.0, 500.0)  # base means between the report's expression strata
+DIFFERENT = 0.75  # most of the larger group that a draw takes whose list is compared with that of other draws
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,6 @@ class AuditSettings:
     bootstraps: int = 100  # simulated cohorts
     alpha: float = 0.1  # adjusted p below which a gene is called
     all_genes: bool = False  # glm_agreement: every gene instead of a stratified sample
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """One line of the table by expression: genes with low <= base mean < high (None: no upper edge)."""
-
-    low: float
-    high: float | None
-    n_genes: int
-    n_de: int
-    up_share: float | None  # of the calls; None without calls
-    median_lfc: float | None  # log2, of all genes of the stratum
 
 
 @dataclass(frozen=True)
@@ -252,6 +243,13 @@ class Study:
         )  # fmt: skip
 
     @cached_property
+    def effects(self) -> Effects:
+        """The distribution of true effects that the main fit's fold changes come from, and each gene's posterior."""
+        from dediag.resample.parametric import Effects
+
+        return Effects.of(self.fit)
+
+    @cached_property
     def shrunken(self) -> Shrunken:
         """Shrunken fold changes of the main fit (log2)."""
         from dediag.model.shrinkage import shrink
@@ -261,20 +259,7 @@ class Study:
     @cached_property
     def strata(self) -> tuple[Stratum, ...]:
         """Genes, calls, share of calls that are up, and median fold change of all genes, by base mean."""
-        edges = (0.0, *STRATUM_EDGES, np.inf)
-        return tuple(self._stratum(low, high) for low, high in pairwise(edges))
-
-    def _stratum(self, low: float, high: float) -> Stratum:
-        inside = (self.fit.base_mean >= low) & (self.fit.base_mean < high) & (self.fit.base_mean > 0)
-        called = inside & self.significant
-        return Stratum(
-            low=low,
-            high=high if np.isfinite(high) else None,
-            n_genes=int(inside.sum()),
-            n_de=int(called.sum()),
-            up_share=float((self.fit.lfc[called] > 0).mean()) if called.any() else None,
-            median_lfc=float(np.nanmedian(self.fit.lfc[inside])) if inside.any() else None,
-        )
+        return by_expression(self.fit.base_mean, self.fit.lfc, self.significant)
 
     # Plans that several diagnostics ask for --------------------------------------------------------------------------
 
@@ -290,6 +275,18 @@ class Study:
         return draws.control(
             self.fit, settings.draws, settings.draw_size, self.log_variance_ratio or 1.0, self.rng("control draws")
         )
+
+    @cached_property
+    def half_draws(self) -> Subsets | None:
+        """Half of each group; None where every sample would be taken, or no draw has full rank."""
+        return draws.halves(self.fit, self.settings.draws, self.rng("half draws"))
+
+    @property
+    def repeated_draws(self) -> Subsets | None:
+        """Draws whose lists are compared: balanced ones if these differ in a quarter of the larger group, or halves."""
+        smaller, larger = sorted((self.n_test, self.n_reference))
+        size = self.settings.draw_size or smaller
+        return self.balanced_draws if size <= DIFFERENT * larger else self.half_draws
 
     @cached_property
     def cooks_shares(self) -> CooksShares:

@@ -55,7 +55,7 @@ from dediag.resample.plans import Simulations
 from dediag.rounding import apart, span
 from dediag.stats.agreement import spearman
 from dediag.stats.call_split import Calls, Split, columns
-from dediag.study import STRATUM_EDGES
+from dediag.stats.strata import STRATUM_EDGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -31,6 +31,7 @@ TERMS = {
         "Genes with too low a base mean to reach significance are left out before the correction for multiple tests;"
         " their adjusted p is NA."
     ),
+    "Jaccard index": "The overlap of two lists: the genes in both over the genes in either; 1 for equal lists.",
     "Log2 fold change (LFC)": (
         "The logarithm to base 2 of expression in the test group over that in the reference group: 1 is twice, -1 is"
         " half."

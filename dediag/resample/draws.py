@@ -1,4 +1,4 @@
-"""Which samples a draw takes: balanced draws, control draws of equal precision at the original ratio, all but one.
+"""Which samples a draw takes: balanced draws, control draws as precise at the original ratio, halves, all but one.
 
 Draws are without replacement and keep each group's composition by the design's other factors as closely as whole
 samples allow; continuous covariates are left to chance. Samples of other levels of the contrast factor are in every
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dediag.model.nbfit import NBFit
 
 SMALLEST_CONTROL = 3  # samples a group; below it the control arm says nothing
+SMALLEST_HALF = 3  # samples a group in a draw of half of each
 TRIES_PER_DRAW = 50  # before a design that most draws cannot estimate is given up
 
 
@@ -38,6 +39,13 @@ def balanced(fit: NBFit, n_draws: int, draw_size: int | None, rng: np.random.Gen
     if size == test.size == reference.size:
         return None
     return _draw(fit, (size, size), n_draws, rng)
+
+
+def halves(fit: NBFit, n_draws: int, rng: np.random.Generator) -> Subsets | None:
+    """Draws of half of each group, but at least 3 samples; None where that takes all, or no draw has full rank."""
+    test, reference = (min(group.size, max(SMALLEST_HALF, group.size // 2)) for group in _groups(fit))
+    everything = test >= _groups(fit)[0].size and reference >= _groups(fit)[1].size
+    return None if everything else _draw(fit, (test, reference), n_draws, rng)
 
 
 def leave_one_out(fit: NBFit, samples: Sequence[int]) -> Subsets | None:

@@ -1,4 +1,4 @@
-"""Counts simulated from a fit: its depths, its dispersions or each group's own, its effects, none, or swapped."""
+"""Counts simulated from a fit: its depths, its dispersions or each group's own, its effects in one of several ways."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dediag.model.dispersion import group_dispersions
 from dediag.model.shrinkage import shrink
 from dediag.resample.permuted_residuals import PermutedResiduals
 from dediag.resample.streams import stream
+from dediag.stats.effect_distribution import EffectDistribution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +45,25 @@ def _masks(fit: NBFit) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 @dataclass(frozen=True)
+class Effects:
+    """What a fit says about its true effects (log2)."""
+
+    distribution: EffectDistribution
+    posterior: Array  # (n_genes, n_points) the prior where a gene has no estimate
+
+    @classmethod
+    def of(cls, fit: NBFit) -> Effects:
+        """From the fold changes and standard errors of a fit."""
+        known = np.isfinite(fit.lfc) & (fit.lfc_se > 0.0)
+        distribution = EffectDistribution.of(fit.lfc[known], fit.lfc_se[known])
+        return cls(distribution, frozen(distribution.posterior(fit.lfc, fit.lfc_se)))
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """One effect for each gene: (n_genes,)."""
+        return self.distribution.draw(self.posterior, rng)
+
+
+@dataclass(frozen=True)
 class CountModel:
     """Everything that a simulated cohort is drawn from; genes without counts keep none."""
 
@@ -55,6 +75,7 @@ class CountModel:
     test: NDArray[np.bool_]  # (n_samples,)
     reference: NDArray[np.bool_]  # (n_samples,)
     columns: PermutedResiduals | None = None  # None: counts vary independently
+    effects: Effects | None = None  # drawn anew in each cohort, in place of the factors
 
     @classmethod
     def of(cls, fit: NBFit, plan: Simulations) -> CountModel:
@@ -73,38 +94,55 @@ class CountModel:
         mean[:, test] *= (common / mean_test)[:, None]
         mean[:, reference] *= (common / mean_reference)[:, None]
         ratio = np.ones_like(common)
-        if plan.effects != "none":
+        if plan.effects in ("fitted", "swapped"):
             ratio = np.exp2(np.nan_to_num(shrink(fit).lfc))
-        factor_reference = 1.0 / (share * ratio + (1.0 - share))
+        factor_test, factor_reference = _factors(ratio, share)
         mean = np.nan_to_num(mean)
         dispersion = _dispersions(fit, plan.dispersion == "group", common)
         columns = None
-        if plan.residuals == "permuted":
-            rng = stream(plan.seed, "quantile residuals")
-            columns = PermutedResiduals.of(fit.fitted_counts, fitted, mean, dispersion, test, reference, rng)
+        if plan.residuals != "independent":
+            columns = PermutedResiduals.of(
+                fit.fitted_counts, fitted, mean, dispersion, test, reference, stream(plan.seed, "quantile residuals"),
+                standardised=plan.residuals == "standardised",
+            )  # fmt: skip
         return cls(
             frozen(mean),
             frozen(dispersion),
-            frozen(ratio * factor_reference),
+            frozen(factor_test),
             frozen(factor_reference),
             plan.effects == "swapped",
             test,
             reference,
             columns,
+            Effects.of(fit) if plan.effects == "posterior" else None,
         )
 
     def draw(self, rng: np.random.Generator, rows: NDArray[np.intp] | None = None) -> Array:
         """Counts of one simulated cohort, or of these samples of it: (n_genes, n_samples)."""
         index = np.arange(self.mean.shape[1]) if rows is None else rows
-        swap = rng.random(self.mean.shape[0]) < 0.5 if self.swapping else np.zeros(self.mean.shape[0], np.bool_)
-        factor_test = np.where(swap, self.factor_reference, self.factor_test)
-        factor_reference = np.where(swap, self.factor_test, self.factor_reference)
+        factor_test, factor_reference = self.factor_test, self.factor_reference
+        if self.effects is not None:
+            share = self.test.sum() / (self.test.sum() + self.reference.sum())
+            factor_test, factor_reference = _factors(np.exp2(self.effects.draw(rng)), share)
+        elif self.swapping:
+            swap = rng.random(self.mean.shape[0]) < 0.5
+            factor_test = np.where(swap, self.factor_reference, self.factor_test)
+            factor_reference = np.where(swap, self.factor_test, self.factor_reference)
         mean, dispersion = self.mean[:, index], self.dispersion[:, index]  # copies
         mean[:, self.test[index]] *= factor_test[:, None]
         mean[:, self.reference[index]] *= factor_reference[:, None]
         if self.columns is not None:
             return self.columns.draw(mean, dispersion, rng, index)
         return rng.negative_binomial(1.0 / dispersion, 1.0 / (1.0 + dispersion * mean)).astype(np.float64)
+
+
+def _factors(ratio: Array, share: float) -> tuple[Array, Array]:
+    """Means of the test and reference group over that without effect, at a ratio of means; the common mean stays.
+
+    ratio: (n_genes,); share: of the two groups' samples that are the test group's.
+    """
+    reference = 1.0 / (share * ratio + (1.0 - share))
+    return ratio * reference, reference
 
 
 def _dispersions(fit: NBFit, by_group: bool, common: Array) -> Array:

@@ -36,13 +36,15 @@ class PermutedResiduals:
     @classmethod
     def of(
         cls, counts: Array, fitted: Array, simulated: Array, dispersion: Array, test: Mask, reference: Mask,
-        rng: np.random.Generator,
+        rng: np.random.Generator, *, standardised: bool = False,
     ) -> PermutedResiduals:  # fmt: skip
         """Residuals of `counts` under the means `fitted`, for counts to be simulated around `simulated`.
 
         counts, fitted, simulated, dispersion: (n_genes, n_samples), the same dispersion throughout a group. Residuals
         are widened for the means that were estimated from them, by sqrt(n_k / (n_k - 1) (n - 1) / n) in a group of n_k
         of n samples, so that a difference of two means of dealt-out columns has the variance of independent samples.
+        standardised: scale each column to that variance, (n - 1) / n over genes, so that no sample is noisier than
+        another.
         """
         groups = (np.flatnonzero(test), np.flatnonzero(reference))
         both = np.sort(np.concatenate(groups))
@@ -52,6 +54,8 @@ class PermutedResiduals:
         for samples in groups:
             k, n = samples.size, both.size
             residual[:, np.isin(both, samples)] *= math.sqrt(k / max(k - 1, 1) * (n - 1) / n)
+        if standardised:
+            residual *= np.sqrt((1.0 - 1.0 / both.size) / (residual**2).mean(axis=0))
         factors = []
         for samples in groups:
             mean = simulated[:, samples].mean(axis=1)

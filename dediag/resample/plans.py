@@ -39,20 +39,22 @@ class Relabelled:
 class Simulations:
     """Refit cohorts simulated from the main fit at the same sizes and depths, normalised again in each.
 
-    effects: "none" (no group effect), "fitted" (shrunken fold changes as estimated) or "swapped" (each gene's shrunken
-    effect with its sign drawn anew: the two groups' means exchanged, log midpoint kept).
+    effects: "none" (no group effect), "fitted" (shrunken fold changes as estimated), "swapped" (each gene's shrunken
+    effect with its sign drawn anew: the two groups' means exchanged, log midpoint kept) or "posterior" (each gene's
+    effect drawn anew in every cohort from its posterior: the effects are then distributed as the true ones).
     dispersion: "shared" (the fit's one dispersion per gene) or "group" (each group's own).
-    residuals: "independent" (every count by itself) or "permuted" (columns of the data's own quantile residuals, dealt
-    out anew over the samples of both groups: genes vary together as in the data).
+    residuals: "independent" (every count by itself), "permuted" (columns of the data's own quantile residuals, dealt
+    out anew over the samples of both groups: genes vary together as in the data) or "standardised" (the same, each
+    column scaled to one variance: genes vary together, but no sample is worse than another).
     rows: the samples of each refit, `per_cohort` refits to a simulated cohort; empty: all samples of every cohort.
     weights: of the samples (n_samples,), as given, not scaled to a largest of one; None: all count alike.
     """
 
     replicates: int  # simulated cohorts
     seed: int
-    effects: Literal["none", "fitted", "swapped"]
+    effects: Literal["none", "fitted", "swapped", "posterior"]
     dispersion: Literal["shared", "group"]
-    residuals: Literal["independent", "permuted"] = "independent"
+    residuals: Literal["independent", "permuted", "standardised"] = "independent"
     rows: tuple[tuple[int, ...], ...] = ()  # (replicates * per_cohort) sets of positions, or none
     per_cohort: int = 1
     weights: tuple[float, ...] | None = None

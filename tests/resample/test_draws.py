@@ -60,6 +60,20 @@ def test_a_draw_size_below_the_smaller_group_draws_from_both():
     assert {(sum(r < 6 for r in rows), sum(r >= 6 for r in rows)) for rows in found.rows} == {(4, 4)}
 
 
+@pytest.mark.parametrize(
+    ("sizes", "drawn"), [((6, 15), (3, 7)), ((20, 8), (10, 4)), ((4, 4), (3, 3)), ((2, 8), (2, 4)), ((3, 4), (3, 3))]
+)
+def test_halves_take_half_of_each_group_but_three_where_there_are_three(sizes, drawn):
+    fit = fitted(table(group=["a"] * sizes[0] + ["b"] * sizes[1]))
+    found = draws.halves(fit, 20, rng())
+    assert {(sum(r < sizes[0] for r in rows), sum(r >= sizes[0] for r in rows)) for rows in found.rows} == {drawn}
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (2, 3), (1, 2)])
+def test_groups_of_three_have_no_halves(sizes):
+    assert draws.halves(fitted(table(group=["a"] * sizes[0] + ["b"] * sizes[1])), 20, rng()) is None
+
+
 def test_samples_of_other_levels_stay_in_every_draw():
     fit = fitted(table(group=["a"] * 3 + ["c"] * 4 + ["b"] * 9))
     found = draws.balanced(fit, 20, None, rng())

@@ -90,3 +90,33 @@ def test_genes_without_counts_keep_none():
     drawn = model(main, "none", "group").draw(np.random.default_rng(1))
     assert not drawn[7].any()
     assert np.isfinite(drawn).all()
+
+
+def test_posterior_effects_are_distributed_as_the_true_ones_and_differ_between_cohorts():
+    """Estimates are too spread, shrunken ones too narrow; draws from posteriors have the spread of the truth."""
+    cohort, truth = simulate(n_genes=3000, n_test=5, n_reference=5, seed=2, effect_share=0.3, effect_sd=1.0)
+    found = fit(cohort, "~ group", CONTRAST)
+    model = CountModel.of(found, Simulations(1, 1, "posterior", "shared"))
+    assert model.effects is not None
+    first, second = (model.effects.draw(np.random.default_rng(seed)) for seed in (1, 2))
+    seen = truth["base_mean"].to_numpy() > 20
+    spread = np.mean(truth["lfc"].to_numpy()[seen] ** 2)
+    for drawn in (first, second):
+        assert np.mean(drawn[seen] ** 2) == pytest.approx(spread, rel=0.15)
+    assert np.mean(found.lfc[seen] ** 2) > 1.25 * spread
+    assert np.corrcoef(first[seen], second[seen])[0, 1] == pytest.approx(
+        np.corrcoef(first[seen], truth["lfc"].to_numpy()[seen])[0, 1], abs=0.06
+    )  # a draw is no closer to another than to the truth
+
+
+def test_posterior_effects_reach_the_counts_and_keep_the_common_mean():
+    cohort, _ = simulate(n_genes=300, n_test=10, n_reference=30, seed=2, effect_share=1.0, effect_sd=1.5)
+    found = fit(cohort, "~ group", CONTRAST)
+    model = CountModel.of(found, Simulations(1, 1, "posterior", "shared"))
+    counts = np.mean([model.draw(np.random.default_rng(seed)) for seed in range(40)], axis=0) / found.size_factors
+    cases = found.group_mask("case")
+    strong = (np.abs(found.lfc) > 1.0) & (found.base_mean > 50)
+    drawn = np.log2(counts[:, cases].mean(axis=1) / counts[:, ~cases].mean(axis=1))[strong]
+    assert np.corrcoef(drawn, found.lfc[strong])[0, 1] > 0.95
+    common = (model.mean / found.size_factors).mean(axis=1)[strong]
+    np.testing.assert_allclose(np.median(counts[strong].mean(axis=1) / common), 1.0, atol=0.03)

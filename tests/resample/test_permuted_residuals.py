@@ -81,3 +81,24 @@ def test_name_of_the_groups_does_not_matter_and_others_vary_freely(cohort):
     ]
     assert np.array_equal(*drawn)
     assert np.isfinite(drawn[0]).all()
+
+
+def test_standardised_columns_have_no_bad_sample(cohort):
+    """One sample three times as noisy: dealt-out columns keep that, standardised ones do not, and genes still agree."""
+    counts, mean, dispersion, test = cohort
+    rng = np.random.default_rng(5)
+    noisy = counts.copy()
+    noisy[:, 2] = np.round(noisy[:, 2] * np.exp(rng.normal(0.0, 1.0, N_GENES)))
+    flat = np.repeat(mean[:, -1:], len(test), axis=1)
+    spread = {}
+    for standardised in (False, True):
+        columns = PermutedResiduals.of(
+            noisy, mean, flat, dispersion, test, ~test, np.random.default_rng(2), standardised=standardised
+        )
+        log = np.log(columns.factor[1])
+        well = flat[:, 0] > 100
+        spread[standardised] = log[well].std(axis=0)
+        module = np.corrcoef(log[:N_MODULE][well[:N_MODULE]])
+        assert module[np.triu_indices(len(module), 1)].mean() > 0.5
+    assert spread[False][2] > 1.8 * np.median(spread[False])
+    assert spread[True].max() < 1.4 * np.median(spread[True])

@@ -1,0 +1,67 @@
+"""What one study should show, from simulated studies and from what is known of it and of them without simulation.
+
+A quantity t of a study and a cheap prediction p of it go together: where p is high, t is high. So the difference t - p
+varies less between studies than t does, and its mean over simulated studies, added to the p of the study at hand, is
+what t should be there (control variates; Owen 2013, Monte Carlo theory, methods and examples, section 8.9).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import t as student
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+FEWEST = 3  # simulated studies
+# Satterthwaite's degrees of freedom are too few where most of the spread is noise: with at least 6, the 90 % and 99 %
+# intervals of 12 to 20 studies cover .89 to .94 and .983 to .998 at shares of noise up to .8 (more beyond).
+FEWEST_DF = 6.0
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one study should show."""
+
+    value: float
+    sd: float  # of one study about it, error of the value included
+    df: float
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Limits that hold the study's value with this probability."""
+        reach = float(student.isf((1.0 - level) / 2.0, self.df)) * self.sd
+        return self.value - reach, self.value + reach
+
+    def p_value(self, observed: float) -> float:
+        """Probability of a value as far from the expected one as the observed, in either direction."""
+        return float(2.0 * student.sf(abs(observed - self.value) / self.sd, self.df))
+
+
+def expect(
+    simulated: Array, predicted: Array, own_prediction: float, *, noise: float = 0.0, own_noise: float = 0.0
+) -> Expectation | None:
+    """Expected value of the study with this prediction; None with fewer than three different simulated studies.
+
+    simulated, predicted: (n_studies,), NaN left out in pairs. noise: the part of the variance of a simulated value that
+    comes from refitting few draws of it; own_noise: the same of the observed value. The variance between studies is
+    that of the differences less `noise`, but at least half its own standard error: the difference of two estimates may
+    be near zero by chance.
+    """
+    difference = (simulated - predicted)[np.isfinite(simulated - predicted)]
+    n = difference.size
+    if n < FEWEST or not math.isfinite(own_prediction):
+        return None
+    total = float(difference.var(ddof=1))
+    between = max(total - noise, total * math.sqrt(0.5 / (n - 1)))
+    if total <= 0.0:
+        return None
+    variance = between + own_noise + total / n
+    # only `total` is estimated: Satterthwaite's degrees of freedom of a sum of it and constants
+    df = (n - 1) * (variance / (total * (1.0 + 1.0 / n))) ** 2
+    return Expectation(own_prediction + float(difference.mean()), math.sqrt(variance), max(df, FEWEST_DF))

@@ -1,0 +1,132 @@
+"""Lists of draws beside those of simulated cohorts: definitions, and the coverage of what is expected."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dediag.auditing import open_study
+from dediag.cohort import Cohort, frozen
+from dediag.resample.list_overlap import DRAWS_PER_COHORT, list_overlap, simulations
+from dediag.resample.plans import Subsets
+from dediag.simulation import simulate
+from dediag.study import AuditSettings
+
+CONTRAST = ("group", "case", "control")
+
+
+@pytest.fixture(scope="module")
+def opened():
+    cohort, _ = simulate(n_genes=600, n_test=5, n_reference=12, seed=2, effect_share=0.2, effect_sd=1.2)
+    return open_study(cohort, "~ group", CONTRAST, settings=AuditSettings(draws=12))
+
+
+@pytest.fixture(scope="module")
+def simulated(opened):
+    return opened.ensemble(simulations(opened.balanced_draws, 17, 6, 1))
+
+
+@pytest.fixture(scope="module")
+def found(opened, simulated):
+    return list_overlap(opened.fit, opened.ensemble(opened.balanced_draws), simulated)
+
+
+def test_every_cohort_is_refitted_in_some_of_the_draws_and_in_full():
+    drawn = Subsets(tuple((k, k + 1) for k in range(9)))
+    plan = simulations(drawn, 10, 5, 3)
+    assert plan.per_cohort == DRAWS_PER_COHORT + 1
+    assert len(plan.rows) == 5 * plan.per_cohort
+    for cohort in range(5):
+        *parts, everyone = plan.rows[cohort * plan.per_cohort : (cohort + 1) * plan.per_cohort]
+        assert everyone == tuple(range(10))
+        assert len(set(parts)) == DRAWS_PER_COHORT
+        assert set(parts) <= set(drawn.rows)
+    assert simulations(drawn, 10, 5, 3) == plan
+    assert (plan.effects, plan.dispersion, plan.residuals) == ("posterior", "shared", "standardised")
+
+
+def test_without_draws_cohorts_are_refitted_in_full_only(opened):
+    plan = simulations(None, 17, 4, 1)
+    assert plan.rows == (tuple(range(17)),) * 4
+    found = list_overlap(opened.fit, None, opened.ensemble(plan))
+    assert found.draws is None
+    assert found.again.shape == (4,)
+
+
+def test_overlap_is_that_of_sets_of_genes_with_their_direction(opened, found):
+    refits = opened.ensemble(opened.balanced_draws)
+    lists = [
+        {(g, s) for s, called in ((1, up), (-1, down)) for g in np.flatnonzero(called)}
+        for up, down in zip(refits.up, refits.down, strict=True)
+    ]
+    expected = [len(a & b) / len(a | b) for a, b in combinations(lists, 2)]
+    np.testing.assert_allclose(found.draws.pairs, expected)
+    assert found.draws.jaccard == pytest.approx(np.mean(expected))
+    np.testing.assert_array_equal(found.draws.lengths, [len(one) for one in lists])
+    shares = [max(np.mean([(g, s) in one for one in lists]) for s in (1, -1)) for g in range(600)]
+    np.testing.assert_allclose(found.draws.frequency, shares)
+
+
+def test_repetitions_call_genes_again_in_the_same_direction(opened, found, simulated):
+    fit = opened.fit
+    whole = slice(DRAWS_PER_COHORT, None, DRAWS_PER_COHORT + 1)
+    up, down = simulated.up[whole], simulated.down[whole]
+    again = fit.significant & np.where(fit.lfc > 0.0, up, down)
+    np.testing.assert_array_equal(found.again, again.sum(axis=1))
+    np.testing.assert_allclose(found.called_again, again.mean(axis=0))
+    ranks = found.draws.rank_frequency
+    assert ranks.shape == (6, 600)
+    assert ranks[:, :10].mean() > 0.9
+    assert ranks[:, 300:].mean() < 0.1
+
+
+def test_an_ordinary_study_has_the_overlap_that_is_expected(found):
+    low, high = found.draws.expected_jaccard.interval(0.99)
+    assert low <= found.draws.jaccard <= high
+    assert high - low < 0.25
+    value, low, high = found.draws.expected_length(0.9)
+    assert low < value < high
+    assert found.draws.lengths.mean() == pytest.approx(value, rel=0.3)
+    assert found.draws.jaccard_new < found.draws.jaccard  # draws share samples, studies do not
+
+
+def test_another_plan_is_refused(opened):
+    drawn = opened.ensemble(opened.balanced_draws)
+    with pytest.raises(ValueError, match="not one of simulated cohorts"):
+        list_overlap(opened.fit, drawn, drawn)
+
+
+def six_v_sixty(effect: float | str, seed: int) -> Cohort:
+    """2,000 genes of mean 100 and dispersion .3, of which 200 have an effect of this size, or normal ones (sd 1.2)."""
+    rng = np.random.default_rng([seed, 77])
+    lfc = np.zeros(2000)
+    lfc[:200] = rng.normal(0.0, 1.2, 200) if effect == "normal" else effect * rng.choice([-1, 1], 200)
+    case = np.arange(66) < 6
+    depth = np.exp(rng.normal(0.0, 0.2, 66))
+    mean = 100.0 * 2.0 ** (np.where(case, 0.5, -0.5) * lfc[:, None]) * depth
+    counts = rng.poisson(rng.gamma(1.0 / 0.3, 0.3 * mean)).astype(float)
+    samples = pd.DataFrame(
+        {"group": np.where(case, "case", "control")}, index=pd.Index([f"s{k}" for k in range(66)], name="sample")
+    )
+    return Cohort(frozen(counts), pd.Index([f"g{k}" for k in range(2000)], name="gene_id"), samples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("effect", [1.0, 1.5, 2.0, "normal"])
+def test_correct_models_lie_within_the_interval(effect):
+    """At 6 v 60 the 90 % interval holds what is observed in 85 to 95 % of cohorts, give or take what 40 can tell."""
+    inside, widths = 0, []
+    for seed in range(40):
+        opened = open_study(six_v_sixty(effect, seed), "~ group", CONTRAST)
+        draws = opened.balanced_draws
+        lists = list_overlap(
+            opened.fit, opened.ensemble(draws), opened.ensemble(simulations(draws, 66, 12, seed))
+        ).draws  # fmt: skip
+        low, high = lists.expected_jaccard.interval(0.9)
+        inside += low <= lists.jaccard <= high
+        widths.append(high - low)
+    assert inside >= 30  # of 40: binomial lower .5 % limit at .85 is 28
+    assert max(widths) < 0.25
