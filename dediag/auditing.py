@@ -1,4 +1,4 @@
-"""The audit: main fit, the plans that the diagnostics ask for, each run once, then the diagnostics in order.
+"""The audit: main fit, the plans that the diagnostics ask for, each run once, and each diagnostic after its plans.
 
 Study -> Findings. The result is an `Audit` (study and findings), not a report: `report` never sees a Study and this
 module never sees a report. `reporting` puts the two together, and `dediag.audit` is its `audit`.
@@ -18,8 +18,9 @@ from dediag.contract import NotAssessable, Registered, registered
 from dediag.finding import Finding, Metric, Status
 from dediag.model import contrasts
 from dediag.model.design import build
-from dediag.model.fit import fit
+from dediag.model.fit import blas, fit
 from dediag.progress import Progress, silent
+from dediag.resample.aside import Aside
 from dediag.resample.workers import WorkersLost
 from dediag.study import AuditSettings, Study
 
@@ -142,45 +143,26 @@ def examine(study: Study, left_out: Mapping[str, str], progress: Progress = sile
         except Exception as raised:
             findings[entry.id] = _without_result(entry, raised)
         seconds[entry.id] = time.perf_counter() - started
-    failed, shares = _run_plans(study, wanted, progress)
-    for ident, share in shares.items():
-        seconds[ident] += share
-    for ident, broken in failed.items():
-        findings[ident] = _without_result(registered()[ident], broken)
-    pending = [entry for entry in registered().values() if entry.id not in findings]
-    for done, entry in enumerate(pending):
-        progress(entry.id, done, len(pending))
-        findings[entry.id] = _ask(entry, study)
+    askers = Counter(plan for plans in wanted.values() for plan in set(plans.values()))
+    order = {plan: at for at, plan in enumerate(dict.fromkeys(p for plans in wanted.values() for p in plans.values()))}
+
+    def last(ident: str) -> int:
+        return max((order[plan] for plan in wanted[ident].values()), default=-1)
+
+    pending = sorted((entry for entry in registered().values() if entry.id not in findings), key=lambda e: last(e.id))
+    # one thread for linear algebra whatever runs beside it, so that its sums do not depend on chance
+    with blas().limit(limits=1, user_api="blas"), Aside(study.ensemble, order, study.execution, progress) as refits:
+        for done, entry in enumerate(pending):
+            plans = dict.fromkeys(wanted[entry.id].values())
+            failures = [failure for plan in plans if (failure := refits.failure(plan)) is not None]
+            if refits.finished:
+                progress(entry.id, done, len(pending))
+            findings[entry.id] = _without_result(entry, failures[0]) if failures else _ask(entry, study)
+            seconds[entry.id] += sum(refits.seconds[plan] / askers[plan] for plan in plans)
     if pending:
         progress("done", len(pending), len(pending))
     timed = {i: replace(finding, seconds=finding.seconds + seconds.get(i, 0.0)) for i, finding in findings.items()}
     return tuple(timed[ident] for ident in registered())
-
-
-def _run_plans(
-    study: Study, wanted: Mapping[str, Mapping[str, Plan]], progress: Progress
-) -> tuple[dict[str, Exception], dict[str, float]]:
-    """Run each distinct plan once.
-
-    The exception of each diagnostic whose plan could not be run, and the seconds of each: those of a plan are shared
-    among all who ask for it.
-    """
-    asked = {ident: list(dict.fromkeys(plans.values())) for ident, plans in wanted.items()}
-    askers = Counter(plan for plans in asked.values() for plan in plans)
-    broken: dict[Plan, Exception] = {}
-    seconds: dict[Plan, float] = {}
-    for plan in askers:
-        started = time.perf_counter()
-        try:
-            study.ensemble(plan, progress)
-        except WorkersLost:
-            raise
-        except Exception as error:
-            broken[plan] = error
-        seconds[plan] = time.perf_counter() - started
-    failed = {ident: broken[plan] for ident, plans in asked.items() for plan in plans if plan in broken}
-    shares = {ident: sum(seconds[plan] / askers[plan] for plan in plans) for ident, plans in asked.items()}
-    return failed, shares
 
 
 def _ask(entry: Registered, study: Study) -> Finding:

@@ -55,10 +55,10 @@ DIFFERENT = 0.75  # most of the larger group that a draw takes whose list is com
 class AuditSettings:
     """How much an audit computes, and the cut-off of its calls."""
 
-    draws: int = 100  # balanced draws, and as many control draws
+    draws: int = 100  # balanced draws, and half as many control draws
     draw_size: int | None = None  # samples per group in a balanced draw; None: the size of the smaller group
     permutations: int = 200
-    bootstraps: int = 100  # simulated cohorts
+    bootstraps: int = 50  # simulated cohorts
     alpha: float = 0.1  # adjusted p below which a gene is called
     all_genes: bool = False  # glm_agreement: every gene instead of a stratified sample
 
@@ -273,7 +273,11 @@ class Study:
         """Draws as precise as the balanced ones at the original ratio; None below 3 samples a group."""
         settings = self.settings
         return draws.control(
-            self.fit, settings.draws, settings.draw_size, self.log_variance_ratio or 1.0, self.rng("control draws")
+            self.fit,
+            -(-settings.draws // 2),
+            settings.draw_size,
+            self.log_variance_ratio or 1.0,
+            self.rng("control draws"),
         )
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from dediag.contract import Diagnostic, NotAssessable, Registered
 from dediag.finding import Metric, Status, Verdict
 from dediag.report.report import from_json, to_json
 from dediag.resample.plans import Subsets
+from dediag.resample.workers import Execution, InProcess
 from dediag.simulation import simulate
 from dediag.study import AuditSettings
 
@@ -135,13 +137,56 @@ def test_the_time_of_a_plan_is_shared_among_those_who_ask(register, monkeypatch)
         now[0] += seconds
         return result
 
-    study = open_study(cohort(), "~ group", CONTRAST)
+    class Elsewhere:  # than in this process: refits are made before any question is put
+        blocks = InProcess.blocks
+
+    study = open_study(cohort(), "~ group", CONTRAST, execution=Execution(Elsewhere()))
     monkeypatch.setattr(ensemble, "run", lambda *a, **k: takes(8.0, once(*a, **k)))
     asks = diagnostic(plan=lambda _: takes(0.5, {"a": SUBSET, "b": SUBSET}), compute=lambda s: takes(1.0, s.n_test))
     register(one=asks, two=asks, three=diagnostic(compute=lambda s: takes(1.0, s.n_test)), four=diagnostic())
     findings = examine(study, {"four": "left out"})
     assert [f.seconds for f in findings] == [5.5, 5.5, 1.0, 0.0]
     assert sum(f.seconds for f in findings) == now[0]
+
+
+def test_questions_without_refits_are_put_while_refits_are_made(register):
+    """The second question is put, and answered, before the refits of the first can end."""
+    answered = threading.Event()
+    study = open_study(cohort(), "~ group", CONTRAST)
+
+    def wait(what, done, total):
+        if what == SUBSET.what:
+            assert answered.wait(60)
+
+    register(
+        one=diagnostic(plan=lambda _: {"draws": SUBSET}, compute=lambda s: s.ensemble(SUBSET).n_refits),
+        two=diagnostic(compute=lambda _: answered.set()),
+    )
+    assert [f.status for f in examine(study, {}, wait)] == [Status.PASS, Status.PASS]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+def test_an_interrupt_stops_the_refits(register, stop):
+    others = tuple(replace(SUBSET, what=f"plan {k}") for k in range(9))
+    study, told = open_study(cohort(), "~ group", CONTRAST), []
+
+    def interrupt(_):
+        raise stop
+
+    register(one=diagnostic(plan=lambda _: dict(enumerate(others))), two=diagnostic(compute=interrupt))
+    with pytest.raises(stop):
+        examine(study, {}, lambda *step: told.append(step[0]))
+    assert len(set(told)) < 9
+    assert all(not thread.name.startswith("refits") for thread in threading.enumerate())
+
+
+def test_an_interrupt_among_the_refits_passes_through(register):
+    def interrupt(what, done, total):
+        raise KeyboardInterrupt
+
+    register(one=diagnostic(plan=lambda _: {"draws": SUBSET}))
+    with pytest.raises(KeyboardInterrupt):
+        examine(open_study(cohort(), "~ group", CONTRAST), {}, interrupt)
 
 
 def test_a_plan_that_cannot_be_run_fails_only_those_who_ask(register):

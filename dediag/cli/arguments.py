@@ -175,7 +175,9 @@ def _amount(command: Parser) -> None:
     """How much an audit computes, of what, and how it ends."""
     add = command.add_argument
     add("--seed", type=_whole(0), default=1, metavar="N", help="the same seed gives the same report (1)")
-    add("--draws", type=_whole(1), default=100, metavar="N", help="balanced draws, and as many control draws (100)")
+    add(
+        "--draws", type=_whole(1), default=100, metavar="N", help="balanced draws, and half as many control draws (100)"
+    )
     add(
         "--permutations",
         type=_whole(1),
@@ -183,7 +185,7 @@ def _amount(command: Parser) -> None:
         metavar="N",
         help="label permutations (200); kept for null_calibration, no diagnostic asks for them yet",
     )
-    add("--bootstraps", type=_whole(1), default=100, metavar="N", help="simulated cohorts (100)")
+    add("--bootstraps", type=_whole(1), default=50, metavar="N", help="simulated cohorts (50)")
     add("--only", type=_names, metavar="IDS", help="these diagnostics only, comma-separated")
     add("--skip", type=_names, default=(), metavar="IDS", help="all diagnostics but these")
     add("--all-genes", action="store_true", help="glm_agreement: every gene instead of a stratified sample")

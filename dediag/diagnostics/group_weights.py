@@ -129,21 +129,21 @@ def _of_samples(study: Study, pair: Pair) -> Array:
 
 
 def plan(study: Study) -> Mapping[str, Simulations]:
-    """Cohorts without effect and, if there are calls, with the shrunken effects, for each arm."""
+    """Cohorts without effect and, if there are calls, with the shrunken effects, each fitted in every arm."""
     if study.in_interaction:
         raise NotAssessable("the contrast factor is part of an interaction, so there are no two groups to weight")
     if study.fit.weights.shape[1]:
         raise NotAssessable("the fit has observation weights of its own")
     wanted = -(-WANTED_GENES // int((study.fit.base_mean > 0).sum()))
     n = min(study.settings.bootstraps, max(FEWEST_COHORTS, min(MOST_COHORTS, wanted)))
-    plans = {}
-    for name, pair in _arms(study).items():
-        weights = None if name == NONE else tuple(_of_samples(study, pair).tolist())
-        null = Simulations(n, study.seed, "none", "shared", weights=weights, keep=(), what="refits with weights")
-        plans[f"none, {name}"] = null
-        if study.significant.any():
-            plans[f"fitted, {name}"] = replace(null, effects="fitted")
-    return plans
+    arms = _arms(study)
+    if not arms:
+        return {}
+    weights = tuple(None if name == NONE else tuple(_of_samples(study, pair).tolist()) for name, pair in arms.items())
+    null = Simulations(
+        n, study.seed, "none", "shared", per_cohort=len(arms), weights=weights, keep=(), what="refits with weights"
+    )
+    return {"none": null} | ({"fitted": replace(null, effects="fitted")} if study.significant.any() else {})
 
 
 def compute(study: Study) -> GroupWeights:
@@ -159,11 +159,13 @@ def compute(study: Study) -> GroupWeights:
         if not genes.any():
             raise NotAssessable("no gene is seen in both groups with fitted means above the floor of 0.5")
 
-    def simulated(name: str) -> Simulated:
-        fitted = [plans.get(f"fitted, {arm}") for arm in (name, NONE)]
-        ensembles = tuple(study.ensemble(each) for each in fitted if each is not None)
-        up, down = study.significant & (fit.lfc > 0), study.significant & (fit.lfc < 0)
-        return Simulated.of(study.ensemble(plans[f"none, {name}"]), ensembles, up, down)
+    found = {effects: study.ensemble(each) for effects, each in plans.items()}
+    up, down = study.significant & (fit.lfc > 0), study.significant & (fit.lfc < 0)
+
+    def simulated(arm: int) -> Simulated:
+        null, fitted = found["none"].every(len(pairs), arm), found.get("fitted")
+        both = () if fitted is None else (fitted.every(len(pairs), arm), fitted.every(len(pairs), 0))
+        return Simulated.of(null, both, up, down)
 
     return GroupWeights(
         sizes=(study.n_test, study.n_reference),
@@ -173,8 +175,8 @@ def compute(study: Study) -> GroupWeights:
         base_mean=fit.base_mean[genes],
         n_left_out=int((fit.base_mean > 0).sum() - genes.sum()) if pairs else 0,
         arms=tuple(
-            Arm(name, pair, fits[name], Predicted.of(fit, _of_samples(study, pair)), simulated(name))
-            for name, pair in pairs.items()
+            Arm(name, pair, fits[name], Predicted.of(fit, _of_samples(study, pair)), simulated(arm))
+            for arm, (name, pair) in enumerate(pairs.items())
         ),
     )
 

@@ -32,13 +32,13 @@ def legend(ax: Axes, *, location: Place = "below", title: str | None = None) -> 
 
 
 def lay_out(figure: Figure) -> None:
-    """Give the legends that stand below their panels their columns and places, and the figure room for them."""
+    """Give panels their places, the legends that stand below them theirs and columns, and the figure room for them."""
     from matplotlib.transforms import ScaledTranslation
 
     below = [ax for ax in figure.axes if (made := ax.get_legend()) is not None and made.get_gid() == BELOW]
+    _place_panels(figure)
     if not below:
         return
-    figure.draw_without_rendering()  # the panels take their places
     rows: dict[int, float] = {}  # first row of the grid -> height of its highest legend, inches
     for ax in below:
         made = _in_columns(ax)
@@ -50,6 +50,14 @@ def lay_out(figure: Figure) -> None:
         made.set_bbox_to_anchor((0.0, 0.0), ax.transAxes + ScaledTranslation(0.0, -depth, figure.dpi_scale_trans))
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + sum(rows.values()) + GAP * len(rows))
+    _place_panels(figure)
+
+
+def _place_panels(figure: Figure) -> None:
+    """What drawing does about the layout, without drawing."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def _in_columns(ax: Axes) -> Legend:

@@ -39,6 +39,7 @@ def to_svg(figure: Figure) -> str:
     The common look is applied here (fonts, spines, grid), so the figure must not be drawn on afterwards.
     """
     from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     with rc_context(SETTINGS):
         for ax in figure.axes:
@@ -46,10 +47,12 @@ def to_svg(figure: Figure) -> str:
             for artist in ax.get_children():
                 if _points(artist) > DENSE:
                     artist.set_rasterized(True)
+        figure.set_dpi(DENSE_DPI)
         lay_out(figure)
         buffer = io.StringIO()
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", dpi=DENSE_DPI, metadata=metadata)
+        figure.set_layout_engine("none")  # everything has its place: savefig would lay out and draw once more
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]  # without types
         figure.clear()
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]  # without XML declaration and the DTD's address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +47,13 @@ class Ensemble:
     def n_refits(self) -> int:
         """Number of refits, failed ones included."""
         return int(self.included.shape[0])
+
+    def every(self, step: int, start: int) -> Ensemble:
+        """The refits start, start + step, ..., as of simulated cohorts that are refitted in several ways."""
+        here = slice(start, None, step)
+        arrays = ("included", "size_factors", "called_up", "called_down", "n_tested", "n_small", *ALL)
+        failed = tuple((k // step, why) for k, why in self.failed if k % step == start)
+        return replace(self, **{name: getattr(self, name)[here] for name in arrays}, failed=failed)
 
     @property
     def n_up(self) -> NDArray[np.int64]:

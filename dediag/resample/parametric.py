@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -86,34 +87,20 @@ class CountModel:
         freedom.
         """
         test, reference = _masks(fit)
-        share = test.sum() / (test.sum() + reference.sum())
-        mean_test, mean_reference = group_means(fit)
-        common = share * mean_test + (1.0 - share) * mean_reference
-        fitted = np.exp2(fit.coefficients @ fit.design.matrix.T) * fit.normalisation
-        mean = fitted.copy()
-        mean[:, test] *= (common / mean_test)[:, None]
-        mean[:, reference] *= (common / mean_reference)[:, None]
-        ratio = np.ones_like(common)
+        null = _without_effect(fit, plan.dispersion, plan.residuals, plan.seed)
+        ratio = np.ones(fit.cohort.n_genes)
         if plan.effects in ("fitted", "swapped"):
             ratio = np.exp2(np.nan_to_num(shrink(fit).lfc))
-        factor_test, factor_reference = _factors(ratio, share)
-        mean = np.nan_to_num(mean)
-        dispersion = _dispersions(fit, plan.dispersion == "group", common)
-        columns = None
-        if plan.residuals != "independent":
-            columns = PermutedResiduals.of(
-                fit.fitted_counts, fitted, mean, dispersion, test, reference, stream(plan.seed, "quantile residuals"),
-                standardised=plan.residuals == "standardised",
-            )  # fmt: skip
+        factor_test, factor_reference = _factors(ratio, test.sum() / (test.sum() + reference.sum()))
         return cls(
-            frozen(mean),
-            frozen(dispersion),
+            null.mean,
+            null.dispersion,
             frozen(factor_test),
             frozen(factor_reference),
             plan.effects == "swapped",
             test,
             reference,
-            columns,
+            null.columns,
             Effects.of(fit) if plan.effects == "posterior" else None,
         )
 
@@ -128,12 +115,44 @@ class CountModel:
             swap = rng.random(self.mean.shape[0]) < 0.5
             factor_test = np.where(swap, self.factor_reference, self.factor_test)
             factor_reference = np.where(swap, self.factor_test, self.factor_reference)
-        mean, dispersion = self.mean[:, index], self.dispersion[:, index]  # copies
-        mean[:, self.test[index]] *= factor_test[:, None]
-        mean[:, self.reference[index]] *= factor_reference[:, None]
+        factor = np.where(self.test, factor_test[:, None], np.where(self.reference, factor_reference[:, None], 1.0))
+        mean = self.mean * factor if rows is None else (self.mean * factor)[:, index]
+        dispersion = self.dispersion if rows is None else self.dispersion[:, index]
         if self.columns is not None:
             return self.columns.draw(mean, dispersion, rng, index)
         return rng.negative_binomial(1.0 / dispersion, 1.0 / (1.0 + dispersion * mean)).astype(np.float64)
+
+
+class _Null(NamedTuple):
+    """The part of a model that the effects have no part in."""
+
+    mean: Array
+    dispersion: Array
+    columns: PermutedResiduals | None
+
+
+@lru_cache(maxsize=2)  # residuals take as long as ten refits, and plans that differ in their effects share them
+def _without_effect(
+    fit: NBFit, dispersions: Literal["shared", "group"], residuals: Literal["independent", "permuted", "standardised"],
+    seed: int,
+) -> _Null:  # fmt: skip
+    test, reference = _masks(fit)
+    share = test.sum() / (test.sum() + reference.sum())
+    mean_test, mean_reference = group_means(fit)
+    common = share * mean_test + (1.0 - share) * mean_reference
+    fitted = np.exp2(fit.coefficients @ fit.design.matrix.T) * fit.normalisation
+    mean = fitted.copy()
+    mean[:, test] *= (common / mean_test)[:, None]
+    mean[:, reference] *= (common / mean_reference)[:, None]
+    mean = np.nan_to_num(mean)
+    dispersion = _dispersions(fit, dispersions == "group", common)
+    columns = None
+    if residuals != "independent":
+        columns = PermutedResiduals.of(
+            fit.fitted_counts, fitted, mean, dispersion, test, reference, stream(seed, "quantile residuals"),
+            standardised=residuals == "standardised",
+        )  # fmt: skip
+    return _Null(frozen(mean), frozen(dispersion), columns)
 
 
 def _factors(ratio: Array, share: float) -> tuple[Array, Array]:

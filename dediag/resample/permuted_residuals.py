@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dediag.model import kernels
 from dediag.stats.quantile_residuals import gamma_factor, quantile_residuals
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Above this mean a count is a rounded gamma variable, and a residual fixes it; below, a gamma variable fixes the mean
 # of a Poisson count, whose own noise is drawn anew and dilutes the correlation between genes.
 POISSON_BELOW = 30.0
+CHUNK = 512  # genes at a time, in as many threads as the kernels use
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,15 @@ class PermutedResiduals:
         """
         groups = (np.flatnonzero(test), np.flatnonzero(reference))
         both = np.sort(np.concatenate(groups))
-        residual = quantile_residuals(counts[:, both], fitted[:, both], dispersion[:, both], rng)
+        seen, fitted, phi = counts[:, both], fitted[:, both], dispersion[:, both]
+        jitter = rng.random(seen.shape)
+        residual = np.empty_like(seen)
+
+        def find(part: slice) -> None:
+            residual[part] = quantile_residuals(seen[part], fitted[part], phi[part], jitter[part])
+
+        chunks = [slice(k, k + CHUNK) for k in range(0, len(seen), CHUNK)]
+        kernels.each(find, chunks)
         unknown = ~np.isfinite(residual)
         residual[unknown] = rng.standard_normal(int(unknown.sum()))  # no fitted mean: nothing to keep
         for samples in groups:
@@ -56,14 +66,18 @@ class PermutedResiduals:
             residual[:, np.isin(both, samples)] *= math.sqrt(k / max(k - 1, 1) * (n - 1) / n)
         if standardised:
             residual *= np.sqrt((1.0 - 1.0 / both.size) / (residual**2).mean(axis=0))
-        factors = []
-        for samples in groups:
-            mean = simulated[:, samples].mean(axis=1)
-            own = dispersion[:, samples[0]]
-            with np.errstate(divide="ignore"):
-                shape = np.where(mean < POISSON_BELOW, 1.0 / own, 1.0 / (1.0 / mean + own))
-            factors.append(gamma_factor(residual, np.minimum(shape, 1e8)[:, None]))
-        return cls(groups, (factors[0], factors[1]))
+        mean = [simulated[:, samples].mean(axis=1) for samples in groups]
+        factor = (np.empty_like(residual), np.empty_like(residual))
+
+        def turn(part: slice) -> None:
+            for samples, own_mean, own_factor in zip(groups, mean, factor, strict=True):
+                own, m = dispersion[part, samples[0]], own_mean[part]
+                with np.errstate(divide="ignore"):
+                    shape = np.where(m < POISSON_BELOW, 1.0 / own, 1.0 / (1.0 / m + own))
+                own_factor[part] = gamma_factor(residual[part], np.minimum(shape, 1e8)[:, None])
+
+        kernels.each(turn, chunks)
+        return cls(groups, factor)
 
     def draw(self, mean: Array, dispersion: Array, rng: np.random.Generator, rows: NDArray[np.intp]) -> Array:
         """Counts of the samples `rows` around these means: mean, dispersion, result (n_genes, n_rows).
@@ -71,19 +85,24 @@ class PermutedResiduals:
         Samples of neither group vary independently. Which group is called the test group makes no difference to the
         numbers drawn.
         """
-        member = [np.isin(rows, samples) for samples in self.groups]
-        other = ~(member[0] | member[1])
+        member = [np.flatnonzero(np.isin(rows, samples)) for samples in self.groups]
+        other = np.setdiff1d(np.arange(rows.size), np.concatenate(member))
         column = np.full(rows.size, -1)
-        column[~other] = rng.permutation(self.factor[0].shape[1])[: int((~other).sum())]
-        level = mean.copy()
-        rounded = np.zeros(mean.shape, np.bool_)
-        for own, factor in zip(member, self.factor, strict=True):
-            if own.any():
-                rounded[:, own] = mean[:, own].mean(axis=1, keepdims=True) >= POISSON_BELOW
-                level[:, own] *= factor[:, column[own]]
-        if other.any():
+        dealt = np.sort(np.concatenate(member))
+        column[dealt] = rng.permutation(self.factor[0].shape[1])[: dealt.size]
+        counts = np.empty_like(mean)
+        for own, factor in sorted(
+            zip(member, self.factor, strict=True), key=lambda pair: pair[0].min(initial=rows.size)
+        ):
+            if own.size:
+                level = np.take(mean, own, axis=1)
+                low = level.mean(axis=1) < POISSON_BELOW
+                level *= np.take(factor, column[own], axis=1)
+                noisy = rng.poisson(level[low])
+                np.rint(level, out=level)
+                level[low] = noisy
+                counts[:, own] = level
+        if other.size:
             shape = 1.0 / dispersion[:, other]
-            level[:, other] *= rng.gamma(shape, 1.0 / shape)
-        counts = np.round(level)
-        counts[~rounded] = rng.poisson(level[~rounded])
+            counts[:, other] = rng.poisson(mean[:, other] * rng.gamma(shape, 1.0 / shape))
         return counts

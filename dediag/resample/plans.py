@@ -47,7 +47,8 @@ class Simulations:
     out anew over the samples of both groups: genes vary together as in the data) or "standardised" (the same, each
     column scaled to one variance: genes vary together, but no sample is worse than another).
     rows: the samples of each refit, `per_cohort` refits to a simulated cohort; empty: all samples of every cohort.
-    weights: of the samples (n_samples,), as given, not scaled to a largest of one; None: all count alike.
+    weights: of the samples (n_samples,), as given, not scaled to a largest of one, one set (None: all count alike) for
+    each of the `per_cohort` refits; empty: none for any.
     """
 
     replicates: int  # simulated cohorts
@@ -57,7 +58,7 @@ class Simulations:
     residuals: Literal["independent", "permuted", "standardised"] = "independent"
     rows: tuple[tuple[int, ...], ...] = ()  # (replicates * per_cohort) sets of positions, or none
     per_cohort: int = 1
-    weights: tuple[float, ...] | None = None
+    weights: tuple[tuple[float, ...] | None, ...] = ()
     keep: tuple[Kept, ...] = ALL
     what: str = "refits of simulated cohorts"
 

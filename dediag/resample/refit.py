@@ -103,9 +103,8 @@ def _simulated(plan: Simulations, fit: NBFit, size_factors: str | ArrayLike, fir
     """Simulate each cohort and refit it."""
     from dediag.model import kernels
 
-    model = _count_model(fit, replace(plan, replicates=1, rows=(), per_cohort=1, weights=None, keep=(), what=""))
+    model = _count_model(fit, replace(plan, replicates=1, rows=(), per_cohort=1, weights=(), keep=(), what=""))
     everyone = tuple(range(fit.cohort.n_samples))
-    weights = None if plan.weights is None else np.asarray(plan.weights)
 
     def counts_of(cohort: int) -> Array:
         return model.draw(stream(plan.seed, f"simulation {plan.effects} {plan.dispersion} {cohort}"))
@@ -114,7 +113,15 @@ def _simulated(plan: Simulations, fit: NBFit, size_factors: str | ArrayLike, fir
         numbers = range(max(first, cohort * plan.per_cohort), min(last, (cohort + 1) * plan.per_cohort))
         rows = [plan.rows[k] if plan.rows else everyone for k in numbers]
         designs = [_design(fit.design.take, r) if plan.rows else fit.design for r in rows]
-        return list(_together(fit, counts_of(cohort), rows, designs, size_factors, weights))
+        counts = counts_of(cohort)
+        if not plan.weights:
+            return list(_together(fit, counts, rows, designs, size_factors))
+        found: list[Result] = []
+        for k, own, design in zip(numbers, rows, designs, strict=True):
+            weights = plan.weights[k % plan.per_cohort]
+            given = None if weights is None else np.asarray(weights)
+            found += _together(fit, counts, [own], [design], size_factors, given)
+        return found
 
     cohorts = range(first // plan.per_cohort, (last - 1) // plan.per_cohort + 1)
     for found in kernels.each(refits, cohorts):  # one is drawn while another is fitted

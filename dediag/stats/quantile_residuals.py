@@ -20,10 +20,11 @@ EDGE = 1e-12  # uniform numbers stay this far from 0 and 1: seven standard devia
 SMALLEST_DISPERSION = 1e-8
 
 
-def quantile_residuals(counts: Array, mean: ArrayLike, dispersion: ArrayLike, rng: np.random.Generator) -> Array:
+def quantile_residuals(counts: Array, mean: ArrayLike, dispersion: ArrayLike, jitter: ArrayLike) -> Array:
     """Standard normal residuals of counts, same shape; NaN where the mean is not positive.
 
-    counts: whole numbers; mean and dispersion broadcast to them (variance = mean + dispersion mean^2).
+    counts: whole numbers; mean and dispersion broadcast to them (variance = mean + dispersion mean^2), and so do the
+    uniform random numbers `jitter`, in [0, 1).
     """
     shape = 1.0 / np.maximum(np.asarray(dispersion, np.float64), SMALLEST_DISPERSION)
     mu = np.asarray(mean, np.float64)
@@ -32,7 +33,7 @@ def quantile_residuals(counts: Array, mean: ArrayLike, dispersion: ArrayLike, rn
         at_most = betainc(shape, counts + 1.0, success)  # P(Y <= y)
         log_mass = gammaln(counts + shape) - gammaln(shape) - gammaln(counts + 1.0)
         log_mass += shape * np.log(success) + xlog1py(counts, -success)
-    uniform = at_most - rng.random(counts.shape) * np.minimum(np.exp(log_mass), at_most)
+    uniform = at_most - np.asarray(jitter) * np.minimum(np.exp(log_mass), at_most)
     return np.asarray(np.where(mu > 0.0, ndtri(np.clip(uniform, EDGE, 1.0 - EDGE)), np.nan))
 
 

@@ -167,7 +167,7 @@ OTHER_PLANS = [
     (subsets(), SIMULATIONS),
     *((SIMULATIONS, replace(SIMULATIONS, **change)) for change in (
         {"seed": 2}, {"effects": "fitted"}, {"dispersion": "group"}, {"residuals": "permuted"},
-        {"per_cohort": 3, "replicates": 1, "rows": subsets().rows}, {"weights": (1.0,) * 9 + (0.5,)},
+        {"per_cohort": 3, "replicates": 1, "rows": subsets().rows}, {"weights": ((1.0,) * 9 + (0.5,),)},
     )),
 ]  # fmt: skip
 

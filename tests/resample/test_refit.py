@@ -86,3 +86,23 @@ def test_arrays_are_read_only_and_progress_is_told(main):
     assert told[-1][1:] == (1, 1)
     with pytest.raises(ValueError, match="read-only"):
         found.lfc[0, 0] = 1.0
+
+
+def test_a_simulated_cohort_is_refitted_with_each_set_of_weights(main):
+    """Each refit of a cohort with its own weights is that of a plan which has them alone; None is no weights."""
+    down = (0.5,) * 4 + (1.0,) * 8
+    plan = Simulations(3, 5, "fitted", "shared", per_cohort=2, weights=(None, down))
+    found = run(plan, main)
+    for k, weights in enumerate(plan.weights):
+        alone = run(replace(plan, per_cohort=1, weights=() if weights is None else (weights,)), main)
+        part = found.every(2, k)
+        assert part.n_refits == 3
+        for name in ("lfc", "pvalue", "padj", "n_small", "included", "called_up", "size_factors"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(alone, name))
+    assert (np.abs(found.every(2, 0).lfc - found.every(2, 1).lfc) > 1e-4).any()
+
+
+def test_failures_are_numbered_among_the_refits_of_their_kind(main):
+    found = replace(run(Subsets(((0, 1, 4, 5),) * 6), main), failed=((1, "no"), (4, "none")))
+    assert found.every(2, 0).failed == ((2, "none"),)
+    assert found.every(2, 1).failed == ((0, "no"),)

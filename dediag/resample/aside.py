@@ -1,0 +1,90 @@
+"""Refits in a thread of their own, so that what is finished is used while the next ones are computed.
+
+The kernels release the interpreter lock, and what uses refits (figures above all) hardly leaves it: side by side they
+keep two cores busy.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self
+
+from dediag.resample.workers import InProcess, WorkersLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
+
+    from dediag.progress import Progress
+    from dediag.resample.plans import Plan
+    from dediag.resample.workers import Execution
+
+
+class Stopped(Exception):  # noqa: N818 - a message to the thread, not an error
+    """Raised inside the thread where nobody wants the refits any more."""
+
+
+class Aside:
+    """Plans that are run one after the other; close it with `with`, which stops what is not finished.
+
+    Where refits are computed by other processes all plans are run at once, in the calling thread: waiting for
+    processes must end with Ctrl-C, and their cores are busy anyway.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Plan, Progress], object],
+        plans: Iterable[Plan],
+        execution: Execution | None,
+        progress: Progress,
+    ) -> None:
+        """Begin to run the plans in their order; `run` computes one, and the progress is told in its thread."""
+        self.seconds: dict[Plan, float] = {}
+        self._run, self._progress = run, progress
+        self._stop = threading.Event()
+        self._broken: dict[Plan, Exception] = {}
+        self._started: dict[Plan, Future[None]] = {}
+        self._pool = ThreadPoolExecutor(1, "refits")
+        alone = execution is not None and not isinstance(execution.workers, InProcess)
+        for plan in plans:
+            if alone:
+                self._compute(plan)
+            else:
+                self._started[plan] = self._pool.submit(self._compute, plan)
+
+    def _compute(self, plan: Plan) -> None:
+        def told(what: str, done: int, total: int) -> None:
+            if self._stop.is_set():
+                raise Stopped
+            self._progress(what, done, total)
+
+        started = time.perf_counter()
+        try:
+            self._run(plan, told)
+        except WorkersLost:
+            raise
+        except Exception as error:
+            self._broken[plan] = error
+        self.seconds[plan] = time.perf_counter() - started
+
+    def failure(self, plan: Plan) -> Exception | None:
+        """Why this plan could not be run, or None, once it is finished."""
+        if plan in self._started:
+            self._started[plan].result()
+        return self._broken.get(plan)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is computed any more."""
+        return all(future.done() for future in self._started.values())
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop after the current block, and wait for it."""
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
