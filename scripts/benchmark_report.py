@@ -5,6 +5,8 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
+from large_cohort_report import section
+
 SEARCHES = ("newton", "reference")
 RATIOS = (
     ("newton", "DESeq2", 50.0),
@@ -100,6 +102,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines.append(f"| {g['goal']} | {value} | {'≤' if g['side'] == 'at most' else '≥'} {g['bar']:.4g} | {met} |")
     for part in (refit_lines, memory_lines, cold_lines, scaling_lines):
         lines += part(results)
+    if "large" in results:
+        lines += section(results["large"])
     return "\n".join(lines) + "\n"
 
 
