@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 import pytest
+from validation_refits import EFFECTS, six_v_sixty
 
 from dediag.auditing import open_study
-from dediag.cohort import Cohort, frozen
 from dediag.resample.list_overlap import DRAWS_PER_COHORT, list_overlap, simulations
 from dediag.resample.plans import Subsets
 from dediag.simulation import simulate
@@ -99,23 +98,8 @@ def test_another_plan_is_refused(opened):
         list_overlap(opened.fit, drawn, drawn)
 
 
-def six_v_sixty(effect: float | str, seed: int) -> Cohort:
-    """2,000 genes of mean 100 and dispersion .3, of which 200 have an effect of this size, or normal ones (sd 1.2)."""
-    rng = np.random.default_rng([seed, 77])
-    lfc = np.zeros(2000)
-    lfc[:200] = rng.normal(0.0, 1.2, 200) if effect == "normal" else effect * rng.choice([-1, 1], 200)
-    case = np.arange(66) < 6
-    depth = np.exp(rng.normal(0.0, 0.2, 66))
-    mean = 100.0 * 2.0 ** (np.where(case, 0.5, -0.5) * lfc[:, None]) * depth
-    counts = rng.poisson(rng.gamma(1.0 / 0.3, 0.3 * mean)).astype(float)
-    samples = pd.DataFrame(
-        {"group": np.where(case, "case", "control")}, index=pd.Index([f"s{k}" for k in range(66)], name="sample")
-    )
-    return Cohort(frozen(counts), pd.Index([f"g{k}" for k in range(2000)], name="gene_id"), samples)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("effect", [1.0, 1.5, 2.0, "normal"])
+@pytest.mark.parametrize("effect", EFFECTS)
 def test_correct_models_lie_within_the_interval(effect):
     """At 6 v 60 the 90 % interval holds what is observed in 85 to 95 % of cohorts, give or take what 40 can tell."""
     inside, widths = 0, []
