@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-10  # relative change of the deviance at which a GLM stops
 STEPS = 200
+SIMPLEX_STEPS = 2000  # of Nelder and Mead, which need many and small ones
 NORMAL_95 = 1.96
 START_ALPHA = 1e-3  # smallest start for alpha: the likelihood is flat near zero
 BREAKDOWNS = (np.linalg.LinAlgError, ValueError, FloatingPointError, ZeroDivisionError)  # what separation can lead to
@@ -148,7 +149,8 @@ def _maximum_likelihood(response: Array, design: Array, offset: Array, contrast:
     try:
         result = model.fit(start_params=start, method="bfgs", maxiter=STEPS, disp=0)
         if not result.mle_retvals["converged"]:
-            result = model.fit(start_params=result.params, method="newton", maxiter=STEPS, disp=0)
+            # not Newton's: a step to alpha < 0 sends its Hessian into a loop of 1 / |alpha| rounds
+            result = model.fit(start_params=result.params, method="nm", maxiter=SIMPLEX_STEPS, disp=0)
         covariance = np.asarray(result.cov_params())
     except BREAKDOWNS:
         return BROKEN

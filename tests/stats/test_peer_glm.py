@@ -42,3 +42,14 @@ def test_underdispersed_counts_have_their_maximum_at_poisson():
 def test_separated_counts_do_not_raise(counts):
     found = fits(counts)
     assert not np.isfinite(found.given.effect) or abs(found.given.effect) > 3
+
+
+def test_a_gene_in_one_group_alone_ends():
+    """Three counts in one group: Newton steps lead to alpha < 0, from which statsmodels would not come back for days."""
+    rng = np.random.default_rng(3)
+    offset = rng.normal(0.0, 0.8, 101)
+    response = np.zeros(101)
+    response[rng.choice(41, 3, replace=False)] = [1.0, 1.0, 2.0]
+    design = np.c_[np.ones(101), np.arange(101) < 41]
+    found = peer_fits(response, design, offset, np.array([0.0, 1.0]), 101.0).likelihood
+    assert not found.converged or found.alpha >= 0.0
