@@ -45,7 +45,7 @@ def test_separated_counts_do_not_raise(counts):
 
 
 def test_a_gene_in_one_group_alone_ends():
-    """Three counts in one group: Newton steps lead to alpha < 0, from which statsmodels would not come back for days."""
+    """Three counts in one group: Newton steps lead to alpha < 0, from which statsmodels does not come back."""
     rng = np.random.default_rng(3)
     offset = rng.normal(0.0, 0.8, 101)
     response = np.zeros(101)
