@@ -17,8 +17,9 @@ from dediag.cohort import InputError
 from dediag.contract import NotAssessable, Registered, registered
 from dediag.finding import Finding, Metric, Status
 from dediag.model import contrasts
+from dediag.model.blas import ONE_BLAS_THREAD
 from dediag.model.design import build
-from dediag.model.fit import blas, fit
+from dediag.model.fit import fit
 from dediag.progress import Progress, silent
 from dediag.resample.aside import Aside
 from dediag.resample.workers import WorkersLost
@@ -150,8 +151,8 @@ def examine(study: Study, left_out: Mapping[str, str], progress: Progress = sile
         return max((order[plan] for plan in wanted[ident].values()), default=-1)
 
     pending = sorted((entry for entry in registered().values() if entry.id not in findings), key=lambda e: last(e.id))
-    # one thread for linear algebra whatever runs beside it, so that its sums do not depend on chance
-    with blas().limit(limits=1, user_api="blas"), Aside(study.ensemble, order, study.execution, progress) as refits:
+    # linear algebra in one thread throughout, so that its sums do not depend on what happens to run beside it
+    with ONE_BLAS_THREAD, Aside(study.ensemble, order, study.execution, progress) as refits:
         for done, entry in enumerate(pending):
             plans = dict.fromkeys(wanted[entry.id].values())
             failures = [failure for plan in plans if (failure := refits.failure(plan)) is not None]

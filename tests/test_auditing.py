@@ -155,7 +155,7 @@ def test_questions_without_refits_are_put_while_refits_are_made(register):
     study = open_study(cohort(), "~ group", CONTRAST)
 
     def wait(what, done, total):
-        if what == SUBSET.what:
+        if what == "refits":
             assert answered.wait(60)
 
     register(

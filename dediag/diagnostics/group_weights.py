@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 # alone, which is taken off, makes up to 8e-5 in genes of dispersion 10.
 IDENTITY = 1e-4
 WRONG = 0.01  # by how much a size must differ from the unweighted one to be called wrong
-MOST_COHORTS, FEWEST_COHORTS = 15, 5  # simulated per arm, fewer for more genes ...
+MOST_COHORTS, FEWEST_COHORTS = 15, 4  # simulated per arm, fewer for more genes ...
 WANTED_GENES = 60_000  # ... of which the share with p < .05 is known to about .001
 NONE, MEAN_ONE, DOWN = "no weights", "mean one", "larger group down"
 ROLES = {MEAN_ONE: "test", DOWN: "reference"}  # looks

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-COHORTS = 12  # simulated, each with four of the draws and all samples
+COHORTS = 10  # simulated, each with four of the draws and all samples
 FEWEST_COHORTS = 6
 FEWEST_CALLS = 10  # of the full fit; below it lists have nothing to overlap in
 STABLE = 0.9  # share of the draws that call a gene

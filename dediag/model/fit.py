@@ -6,15 +6,14 @@ Love, Huber, Anders (2014) "Moderated estimation of fold change and dispersion f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from dediag.cohort import Cohort, InputError, Scalar, frozen
 from dediag.model import coefficients as glm
 from dediag.model import contrasts, outliers
+from dediag.model.blas import ONE_BLAS_THREAD
 from dediag.model.blocks import seen
 from dediag.model.design import Design, build
 from dediag.model.dispersion import gene_wise
@@ -131,14 +130,8 @@ def fit(
     if rows.size == 0:
         raise InputError("counts: no gene has a count above zero")
     data = glm.Data(cohort.counts, frozen(rows, np.int64), normalisation, used_weights, given_weights)
-    with blas().limit(limits=1, user_api="blas"):  # its threads cost a hundred times what they save on small systems
+    with ONE_BLAS_THREAD:  # more cost a hundred times what they save on small systems
         return _fit(cohort, data, full, smaller, goal, chosen, progress)
-
-
-@cache
-def blas() -> ThreadpoolController:
-    """The linear algebra libraries of this process (looking them up takes milliseconds)."""
-    return ThreadpoolController()
 
 
 def _fit(

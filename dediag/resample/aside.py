@@ -1,7 +1,7 @@
-"""Refits in a thread of their own, so that what is finished is used while the next ones are computed.
+"""Refits in threads of their own, so that what is finished is used while the next ones are computed.
 
 The kernels release the interpreter lock, and what uses refits (figures above all) hardly leaves it: side by side they
-keep two cores busy.
+keep two cores busy. Two plans run at a time, since between its kernels each has steps that use one core.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from dediag.resample.plans import n_refits
 from dediag.resample.workers import InProcess, WorkersLost
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ class Stopped(Exception):  # noqa: N818 - a message to the thread, not an error
     """Raised inside the thread where nobody wants the refits any more."""
 
 
+AT_A_TIME = 2  # plans
+
+
 class Aside:
-    """Plans that are run one after the other; close it with `with`, which stops what is not finished.
+    """Plans that are run in their order, two at a time; close it with `with`, which stops what is not finished.
 
     Where refits are computed by other processes all plans are run at once, in the calling thread: waiting for
     processes must end with Ctrl-C, and their cores are busy anyway.
@@ -40,13 +44,17 @@ class Aside:
         execution: Execution | None,
         progress: Progress,
     ) -> None:
-        """Begin to run the plans in their order; `run` computes one, and the progress is told in its thread."""
+        """Begin to run the plans; `run` computes one. The progress is that of all refits, told in their threads."""
+        plans = list(plans)
         self.seconds: dict[Plan, float] = {}
+        self._done = dict.fromkeys(plans, 0)
+        self._total = sum(map(n_refits, plans))
+        self._telling = threading.Lock()
         self._run, self._progress = run, progress
         self._stop = threading.Event()
         self._broken: dict[Plan, Exception] = {}
         self._started: dict[Plan, Future[None]] = {}
-        self._pool = ThreadPoolExecutor(1, "refits")
+        self._pool = ThreadPoolExecutor(AT_A_TIME, "refits")
         alone = execution is not None and not isinstance(execution.workers, InProcess)
         for plan in plans:
             if alone:
@@ -55,10 +63,12 @@ class Aside:
                 self._started[plan] = self._pool.submit(self._compute, plan)
 
     def _compute(self, plan: Plan) -> None:
-        def told(what: str, done: int, total: int) -> None:
+        def told(what: str, done: int, total: int) -> None:  # noqa: ARG001 - the progress is that of all plans
             if self._stop.is_set():
                 raise Stopped
-            self._progress(what, done, total)
+            with self._telling:
+                self._done[plan] = done
+                self._progress("refits", sum(self._done.values()), self._total)
 
         started = time.perf_counter()
         try:
@@ -67,6 +77,8 @@ class Aside:
             raise
         except Exception as error:
             self._broken[plan] = error
+        with self._telling:
+            self._done[plan] = n_refits(plan)  # also where it failed: nothing more will come
         self.seconds[plan] = time.perf_counter() - started
 
     def failure(self, plan: Plan) -> Exception | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -87,7 +88,8 @@ class CountModel:
         freedom.
         """
         test, reference = _masks(fit)
-        null = _without_effect(fit, plan.dispersion, plan.residuals, plan.seed)
+        with _one_at_a_time:
+            null = _without_effect(fit, plan.dispersion, plan.residuals, plan.seed)
         ratio = np.ones(fit.cohort.n_genes)
         if plan.effects in ("fitted", "swapped"):
             ratio = np.exp2(np.nan_to_num(shrink(fit).lfc))
@@ -121,6 +123,9 @@ class CountModel:
         if self.columns is not None:
             return self.columns.draw(mean, dispersion, rng, index)
         return rng.negative_binomial(1.0 / dispersion, 1.0 / (1.0 + dispersion * mean)).astype(np.float64)
+
+
+_one_at_a_time = threading.Lock()  # plans that run side by side wait for what they share, not to make it twice
 
 
 class _Null(NamedTuple):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from dediag.cohort import InputError
+from dediag.model.blas import ONE_BLAS_THREAD
 from dediag.model.draw_fits import Draw, fit_draws
-from dediag.model.fit import Options, blas
+from dediag.model.fit import Options
 from dediag.model.fit import fit as fit_cohort
 from dediag.resample.parametric import CountModel
 from dediag.resample.plans import Kept, Plan, Relabelled, Subsets
@@ -62,7 +63,7 @@ def refit_block(plan: Plan, fit: NBFit, size_factors: str | ArrayLike, first: in
     up, down = np.zeros((n, n_genes), np.bool_), np.zeros((n, n_genes), np.bool_)
     n_tested, n_small = np.zeros(n, np.int64), np.zeros(n, np.int64)
     failed = []
-    with blas().limit(limits=1, user_api="blas"):  # its threads cost more than they save on small systems
+    with ONE_BLAS_THREAD:
         for k, (rows, found) in enumerate(_refits(plan, fit, size_factors, first, last)):
             included[k, rows] = True
             if isinstance(found, InputError):  # such as a draw in which no gene is free of zeros

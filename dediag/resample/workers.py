@@ -138,15 +138,11 @@ def until_done(parts: Sequence[Part], run: Callable[[Sequence[Part]], Iterator[B
                 ) from error
 
 
-_one_at_a_time = threading.Lock()  # the linear algebra libraries have one setting for the process
-
-
 def compute(plan: Plan, fit: NBFit, size_factors: str | ArrayLike, part: Part) -> Block:
     """The block itself, in whatever process this is."""
     keep = part.keeps(plan)
     wanted = plan if keep == plan.keep else replace(plan, keep=keep)
-    with _one_at_a_time:
-        return refit_block(wanted, fit, size_factors, part.first, part.last)
+    return refit_block(wanted, fit, size_factors, part.first, part.last)
 
 
 def refuse_other_code(code: str) -> None:
