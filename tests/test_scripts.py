@@ -94,3 +94,14 @@ def test_large_cohort_measures_and_renders(tmp_path: Path) -> None:
     page = "\n".join(section(found))
     assert "300 x 50" in page
     assert str(tmp_path) not in page
+
+
+@pytest.mark.slow
+def test_conclusions_from_refits_stand_beside_the_truth(tmp_path: Path) -> None:
+    done = run("validation_refits.py", "--cohorts", "2", "--equivalence", "3", "--workers", "2", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "validation_refits.json").read_text())
+    assert {len(found[kind]) for kind in ("71 v 29", "3 v 500", "effect 1.0", "corrupted")} == {2}
+    page = (tmp_path / "validation_refits.md").read_text()
+    assert "| 3 v 100 | 2 |" in page
+    assert "schurch2016" not in page  # whose data `run` does not name
