@@ -126,6 +126,12 @@ def open_study(
 
 def examine(study: Study, left_out: Mapping[str, str], progress: Progress = silent) -> tuple[Finding, ...]:
     """The findings of every registered diagnostic; `left_out` maps ids of those to be skipped to the reason."""
+    # linear algebra in one thread throughout, so that its sums do not depend on what happens to run beside it
+    with ONE_BLAS_THREAD:
+        return _examined(study, left_out, progress)
+
+
+def _examined(study: Study, left_out: Mapping[str, str], progress: Progress) -> tuple[Finding, ...]:
     findings: dict[str, Finding] = {}
     wanted: dict[str, Mapping[str, Plan]] = {}
     seconds: dict[str, float] = {}
@@ -151,8 +157,7 @@ def examine(study: Study, left_out: Mapping[str, str], progress: Progress = sile
         return max((order[plan] for plan in wanted[ident].values()), default=-1)
 
     pending = sorted((entry for entry in registered().values() if entry.id not in findings), key=lambda e: last(e.id))
-    # linear algebra in one thread throughout, so that its sums do not depend on what happens to run beside it
-    with ONE_BLAS_THREAD, Aside(study.ensemble, order, study.execution, progress) as refits:
+    with Aside(study.ensemble, order, study.execution, progress) as refits:
         for done, entry in enumerate(pending):
             plans = dict.fromkeys(wanted[entry.id].values())
             failures = [failure for plan in plans if (failure := refits.failure(plan)) is not None]

@@ -94,4 +94,4 @@ class Finding:
     figures: tuple[Figure, ...] = ()
     explanation: str = ""
     references: tuple[str, ...] = ()
-    seconds: float = field(default=0.0, compare=False)  # with an equal share of the refits that several ask for
+    seconds: float = field(default=0.0, compare=False)  # by the clock, with a share of the refits, which run beside

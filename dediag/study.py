@@ -290,7 +290,7 @@ class Study:
         """Draws whose lists are compared: balanced ones if these differ in a quarter of the larger group, or halves."""
         smaller, larger = sorted((self.n_test, self.n_reference))
         size = self.settings.draw_size or smaller
-        return self.balanced_draws if size <= DIFFERENT * larger else self.half_draws
+        return (self.balanced_draws if size <= DIFFERENT * larger else None) or self.half_draws
 
     @cached_property
     def cooks_shares(self) -> CooksShares:

@@ -1,9 +1,8 @@
 """How many of these genes would come back?
 
-Draws of some of the samples give lists that differ, and that proves nothing: a gene that 30 samples find with a chance
-of one half is in half of all such lists. So everything here stands beside the SAME quantity in cohorts simulated from
-the fit: same sizes and depths, shared dispersions, genes varying together as in the data, and each gene's effect drawn
-from its posterior, so that the simulated effects are distributed as the true ones seem to be.
+That draws of samples give lists that differ proves nothing: a gene that 30 samples find with a chance of one half is
+in half of all such lists. So everything stands beside the SAME quantity in cohorts simulated from the fit: same sizes
+and depths, shared dispersions, genes varying together as in the data, each gene's effect drawn from its posterior.
 
 Draws are without replacement: balanced ones where they leave out a quarter of the larger group or more (the same that
 `imbalance` uses), else half of each group. (Refits of bootstrap samples reject .15 to .17 of unchanged genes at .05,
@@ -13,17 +12,17 @@ another is Jaccard's index, calls in both over calls in either. `jaccard_observe
 the two lie further apart than .05 and than chance allows (p < .01), or when draws call more or fewer genes than
 expected, 1.5 times and beyond chance; it fails at .15 and 3 times.
 
-Draws share samples, in the smaller group often all of them, so they agree more than studies do: what an odd sample of
-that group does, every draw repeats. That is why agreement ABOVE the expected one is an alarm too. What an independent
-repetition of the whole study would call again is `called_again`, of the simulated repetitions.
+Draws share samples, in the smaller group often all of them, so they agree more than studies do, and repeat what an odd
+sample of that group does. That is why agreement ABOVE the expected one is an alarm too. What an independent repetition
+of the whole study would call again is `called_again`, of the simulated repetitions.
 
 The winner's curse: genes are called in part because their estimates came out large. `exaggeration` is the mean size of
 the calls' fold changes over that of their expected true effects, `wrong_sign_rate` the expected share of calls whose
-sign is wrong, both given each gene's posterior. `n_stable` counts the calls that 90 % of the draws or more repeat.
+sign is wrong, those without effect counted by half (so it is about half the false discovery rate where reversals are
+rare), both given each gene's posterior. `n_stable` counts the calls that 90 % of the draws or more repeat.
 
-One p-value from many draws: twice their median is valid if each of them is, however they depend on each other, and
-costs power. Fisher's method and its like take draws that share samples for independent ones (at 6 v 60 it rejects .23
-to .28 of unchanged genes at .05); they are never used here.
+One p-value from many draws: twice their median is valid if each is, however they depend on each other. Fisher's method
+takes draws that share samples for independent (at 6 v 60 it rejects .23 to .28 of unchanged genes at .05): never here.
 
 How to read it: in the first figure, the line within its band means that lists differ as much as they must.
 
@@ -50,7 +49,7 @@ import numpy as np
 from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
-from dediag.resample.list_overlap import list_overlap, simulations
+from dediag.resample.list_overlap import by_strength, list_overlap, simulations
 from dediag.rounding import apart, counted, settled
 from dediag.stats.adjust import benjamini_hochberg
 from dediag.stats.combination import twice_median
@@ -73,6 +72,8 @@ FEWEST_CALLS = 10  # of the full fit; below it lists have nothing to overlap in
 STABLE = 0.9  # share of the draws that call a gene
 LEVEL = 0.9  # of the intervals that are shown
 CHANCE = 0.01  # p-value from which on nothing is said
+# In 270 healthy cohorts (30 each of 3 v 9 to 6 v 60 and 10 v 10; 800 genes; few or many effects) none warned: overlaps
+# differ by .03 (sd) at most, numbers of calls by 9 %. With dispersions 4 : 1 and a noisier smaller group 40 of 40 did.
 WARN_DIFFERENCE, FAIL_DIFFERENCE = 0.05, 0.15  # of observed and expected overlap
 WARN_TIMES, FAIL_TIMES = 1.5, 3.0  # as many calls per draw as expected, or as few
 SHOWN = 200  # genes in the table
@@ -89,10 +90,10 @@ class Replicability:
     balanced: bool
     genes: tuple[str, ...]
     curse: WinnersCurse
-    ranks: Array  # (n_genes,) share of draws that call the gene of this rank in the full fit; empty: nothing was drawn
+    ranks: Array  # (n_genes,) share of draws that call the gene of this rank in the full fit
     frequency: Array
     called_again: Array  # share of simulated repetitions that call it, same direction
-    padj_median: Array  # adjusted twice-median p of the draws; NaN: not called in a draw or nothing was drawn
+    padj_median: Array  # adjusted twice-median p of the draws; NaN: no draw has a p-value
     n_by_median: int | None  # genes with it below alpha
     lists: ListOverlap
 
@@ -126,12 +127,13 @@ def compute(study: Study) -> Replicability:
     lists = list_overlap(fit, drawn, study.ensemble(plans["expected"]))
     if not lists.again.size:
         raise NotAssessable("no simulated cohort could be refitted")
-    order = np.argsort(np.nan_to_num(fit.pvalue, nan=2.0), kind="stable")
+    order = by_strength(fit.pvalue)
     called = order[study.significant[order]]
     frequency, adjusted = np.full(fit.cohort.n_genes, math.nan), np.full(fit.cohort.n_genes, math.nan)
     sizes = drawn_sizes = study.n_test, study.n_reference
     if drawn is not None and lists.draws is not None:
-        frequency, adjusted = lists.draws.frequency, benjamini_hochberg(twice_median(drawn.pvalue))
+        made = drawn.n_tested[: len(drawn.pvalue)] > 0
+        frequency, adjusted = lists.draws.frequency, benjamini_hochberg(twice_median(drawn.pvalue[made]))
         rows = drawn.included[0]
         drawn_sizes = (int(rows[study.test_samples].sum()), int(rows[study.reference_samples].sum()))
     return Replicability(
@@ -141,11 +143,11 @@ def compute(study: Study) -> Replicability:
         balanced=drawn is not None and plans["draws"] == study.balanced_draws,
         genes=tuple(map(str, fit.cohort.genes[called])),
         curse=WinnersCurse.of(fit.lfc[called], study.effects.distribution.grid, study.effects.posterior[called]),
-        ranks=frequency[order] if drawn is not None else np.empty(0),
+        ranks=frequency[order],
         frequency=frequency[called],
         called_again=lists.called_again[called],
         padj_median=adjusted[called],
-        n_by_median=None if drawn is None else int((adjusted < study.settings.alpha).sum()),
+        n_by_median=None if lists.draws is None else int((adjusted < study.settings.alpha).sum()),
         lists=lists,
     )
 
@@ -160,38 +162,38 @@ def judge(result: Replicability) -> Verdict:
     if draws is None or draws.expected_jaccard is None or math.isnan(draws.jaccard):
         reason = "too few draws or simulated cohorts call any gene"
         if draws is None:
-            reason = f"at {_sizes(result.sizes)} no smaller study can be drawn"
+            reason = f"no two smaller studies of {_sizes(result.sizes)} let every coefficient be estimated"
         headline = f"Lists of parts of this study cannot be compared ({reason}).{again}"
         return Verdict(Status.NOT_ASSESSABLE, headline, _curse(result), reason=reason)
     kind = "balanced draws" if result.balanced else "draws of half the samples"
-    seen, low, high = apart(draws.jaccard, *draws.expected_jaccard.interval(LEVEL), decimals=2)
+    seen, low, high = apart(draws.jaccard, *draws.expected_jaccard.interval(1.0 - CHANCE), decimals=2)
     said = (
         f"Lists of {draws.lengths.size} {kind} ({_sizes(result.drawn)}) overlap by {seen} (Jaccard) where the model "
-        f"expects {low} to {high}"
+        f"allows {low} to {high}"
     )
     (difference, chance), (times, chance_of_times) = draws.difference, draws.times
     overlap = _graded(abs(difference), chance, WARN_DIFFERENCE, FAIL_DIFFERENCE)
     length = _graded(max(times, 1.0 / times), chance_of_times, WARN_TIMES, FAIL_TIMES)
     if overlap is length is Status.PASS:
-        headline = (
-            f"{said}, so that they differ shows no fault: {result.n_stable} of {n} calls are in 90 % of them or more."
-            f"{again}"
-        )
+        slight = f" ({abs(difference):.2g} apart, limit {WARN_DIFFERENCE:g})" if chance < CHANCE else ""
+        stable = f"{result.n_stable} of {n} calls are in 90 % of them or more"
+        headline = f"{said}{slight}, so that they differ shows no fault: {stable}.{again}"
         return Verdict(Status.PASS, headline, _curse(result), 0)
-    cause = f"the list depends on group sizes {'more' if times < 1.0 else 'less'} than it should"
+    cause = f"fewer samples {'lose more' if times < 1.0 else 'keep more'} of the list than they should"
     advice = "Look whether the groups differ in dispersion, and for odd samples (see heteroskedasticity, influence)."
     if overlap is not Status.PASS:
         by = settled(abs(difference), WARN_DIFFERENCE, FAIL_DIFFERENCE, digits=2)
         said += f" ({by} apart, limit {WARN_DIFFERENCE:g})"
-        smaller = result.groups[int(result.sizes[0] > result.sizes[1])]
         cause = "something that draws share, and a new study would not, makes the lists"
-        advice = f"Look at the samples that every draw has, those of {smaller} (see influence), before the list."
+        whole = [name for name, n, all_ in zip(result.groups, result.drawn, result.sizes, strict=True) if n == all_]
+        shared = f"that every draw has, those of {whole[0]}," if whole else "that weigh most"
+        advice = f"Look at the samples {shared} (see influence) before the list."
         if difference < 0.0:
             cause = "it matters more than it should which samples are in"
             advice = "Look for a sample or a hidden batch that the model does not know (see influence)."
     if length is not Status.PASS:
-        calls, low, high = apart(float(draws.lengths.mean()), *(draws.expected_length(LEVEL) or NOTHING)[1:])
-        said += f", and call {calls} genes each where it expects {low} to {high} (limit {WARN_TIMES:g} times)"
+        calls, low, high = apart(float(draws.lengths.mean()), *(draws.expected_length(1.0 - CHANCE) or NOTHING)[1:])
+        said += f", and call {calls} genes each where it allows {low} to {high} (limit {WARN_TIMES:g} times)"
     return Verdict(max(overlap, length, key=lambda s: s.severity), f"{said}: {cause}.", advice)
 
 
@@ -213,7 +215,8 @@ def _curse(result: Replicability) -> str:
         return "Report shrunken fold changes: those of calls are exaggerated."
     return (
         f"Report shrunken fold changes: those of the calls are {curse.exaggeration:.2f} times the expected true ones, "
-        f"and about {curse.wrong_sign_rate:.1%} have the wrong sign. Plan a validation with the genes' called_again."
+        f"and about {curse.wrong_sign_rate:.1%} have the wrong sign, counting those without effect by half. Plan a "
+        "validation with the genes' called_again."
     )
 
 
@@ -297,9 +300,7 @@ def _draw_frequency(result: Replicability, draws: DrawnLists) -> Figure:
         f"({_sizes(result.sizes)}), beside the same in cohorts simulated from the fit. {result.n_stable} calls are in "
         "90 % of the draws or more."
     )
-    return Figure(
-        "frequency", drawing.to_svg(figure), caption, f"Selection frequency by rank; {result.n_stable} stable."
-    )
+    return Figure("frequency", drawing.to_svg(figure), caption, f"Share of draws by rank; {result.n_stable} stable.")
 
 
 def _draw_overlap(result: Replicability, draws: DrawnLists) -> Figure:

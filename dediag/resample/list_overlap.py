@@ -33,7 +33,7 @@ OFFSET = 0.5  # call, so that an empty list has a logarithm
 class DrawnLists:
     """Lists of a study's draws beside those of the same draws from simulated cohorts."""
 
-    frequency: Array  # (n_genes,) share of the draws that call the gene, in the direction they call it more often
+    frequency: Array  # (n_genes,) share of the draws that call the gene, in the direction of all samples
     lengths: Array  # (n_draws,)
     pairs: Array  # (n_pairs,) Jaccard index of every pair of draws; NaN: no call in either
     jaccard: float  # their mean; NaN: no pair with a call
@@ -94,14 +94,15 @@ def simulations(draws: Subsets | None, n_samples: int, n_cohorts: int, seed: int
 def list_overlap(fit: NBFit, drawn: Ensemble | None, simulated: Ensemble) -> ListOverlap:
     """Compare the lists of draws with those of `simulations` of the same draws. Refits that failed are left out.
 
-    drawn: None where there is nothing to draw, so that only repetitions of the whole study are known.
+    drawn: None where there is nothing to draw; where fewer than two draws could be refitted, or no cohort, only
+    repetitions of the whole study are known, if these.
     """
     plan = simulated.plan
     if not isinstance(plan, Simulations):
         raise ValueError("the second ensemble is not one of simulated cohorts")
     per, n_genes = plan.per_cohort, simulated.n_genes
     made = np.asarray((simulated.n_tested > 0).reshape(-1, per).all(axis=1))
-    lists = _lists(simulated).reshape(-1, per, 2 * n_genes)[made]
+    lists = _lists(simulated).reshape(len(made), per, 2 * n_genes)[made]
     of_draws, whole = lists[:, :-1], lists[:, -1]
     full = np.concatenate([fit.significant & (fit.lfc > 0.0), fit.significant & (fit.lfc < 0.0)])
     again = whole & full
@@ -109,7 +110,9 @@ def list_overlap(fit: NBFit, drawn: Ensemble | None, simulated: Ensemble) -> Lis
         again=again.sum(axis=1).astype(np.float64),
         called_again=(again[:, :n_genes] | again[:, n_genes:]).mean(axis=0) if len(again) else np.full(n_genes, np.nan),
         jaccard_repeated=mean_defined(jaccard_between(full[None], whole)),
-        draws=None if drawn is None else _drawn_lists(fit, drawn, simulated, of_draws, made),
+        draws=_drawn_lists(fit, drawn, simulated, of_draws, made)
+        if drawn is not None and made.any() and np.count_nonzero(drawn.n_tested) > 1
+        else None,
     )
 
 
@@ -124,10 +127,9 @@ def _drawn_lists(fit: NBFit, drawn: Ensemble, simulated: Ensemble, of_draws: Mas
     indices = np.array([pairwise_jaccard(part) for part in of_draws]).reshape(len(of_draws), -1)
     means = np.array([mean_defined(row) for row in indices])
     noise = DrawVariance.of(indices)
-    seen = own.mean(axis=0) if len(own) else np.full(2 * n_genes, np.nan)
     pairs = pairwise_jaccard(own)
     return DrawnLists(
-        frequency=np.maximum(seen[:n_genes], seen[n_genes:]),
+        frequency=_frequency(own, fit.lfc),
         lengths=own.sum(axis=1).astype(np.float64),
         pairs=pairs,
         jaccard=mean_defined(pairs),
@@ -138,7 +140,9 @@ def _drawn_lists(fit: NBFit, drawn: Ensemble, simulated: Ensemble, of_draws: Mas
             np.log(of_draws.sum(axis=2).mean(axis=1) + OFFSET), np.log(known[:, 1] + OFFSET),
             float(np.log(own_known[1] + OFFSET)),
         ),
-        rank_frequency=np.array([_by_rank(d, p) for d, p in zip(of_draws, kept[1], strict=True)]).reshape(-1, n_genes),
+        rank_frequency=np.array(
+            [_frequency(d, lfc)[by_strength(p)] for d, lfc, p in zip(of_draws, *kept[:2], strict=True)]
+        ),
         jaccard_new=mean_defined(jaccard_between(own, of_draws.reshape(-1, 2 * n_genes))),
     )  # fmt: skip
 
@@ -148,11 +152,15 @@ def _lists(found: Ensemble) -> Mask:
     return np.concatenate([found.up, found.down], axis=1)
 
 
-def _by_rank(lists: Mask, pvalue: NDArray[np.floating]) -> Array:
-    """Share of lists (n_lists, 2 n_genes) with the gene of each rank of p (n_genes,): (n_genes,)."""
-    seen = lists.mean(axis=0)
-    either = np.maximum(seen[: pvalue.size], seen[pvalue.size :])
-    return np.asarray(either[np.argsort(np.nan_to_num(pvalue, nan=2.0), kind="stable")])
+def by_strength(pvalue: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Positions of genes from the smallest p-value to the largest and those without one: (n_genes,)."""
+    return np.argsort(np.nan_to_num(pvalue, nan=2.0), kind="stable")
+
+
+def _frequency(lists: Mask, lfc: NDArray[np.floating]) -> Array:
+    """Share of lists (n_lists, 2 n_genes) with each gene in the direction of its fold change (n_genes,): (n_genes,)."""
+    up, down = np.split(lists.mean(axis=0), 2)
+    return np.where(lfc > 0.0, up, down)
 
 
 def _z(lfc: NDArray[np.floating], pvalue: NDArray[np.floating], padj: NDArray[np.floating]) -> Array:

@@ -88,8 +88,11 @@ class CountModel:
         freedom.
         """
         test, reference = _masks(fit)
-        with _one_at_a_time:
+        if plan.residuals == "independent":
             null = _without_effect(fit, plan.dispersion, plan.residuals, plan.seed)
+        else:
+            with _one_at_a_time:
+                null = _kept_without_effect(fit, plan.dispersion, plan.residuals, plan.seed)
         ratio = np.ones(fit.cohort.n_genes)
         if plan.effects in ("fitted", "swapped"):
             ratio = np.exp2(np.nan_to_num(shrink(fit).lfc))
@@ -136,7 +139,6 @@ class _Null(NamedTuple):
     columns: PermutedResiduals | None
 
 
-@lru_cache(maxsize=2)  # residuals take as long as ten refits, and plans that differ in their effects share them
 def _without_effect(
     fit: NBFit, dispersions: Literal["shared", "group"], residuals: Literal["independent", "permuted", "standardised"],
     seed: int,
@@ -167,6 +169,9 @@ def _factors(ratio: Array, share: float) -> tuple[Array, Array]:
     """
     reference = 1.0 / (share * ratio + (1.0 - share))
     return ratio * reference, reference
+
+
+_kept_without_effect = lru_cache(maxsize=2)(_without_effect)  # residuals take as long as ten refits, and are shared
 
 
 def _dispersions(fit: NBFit, by_group: bool, common: Array) -> Array:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-FEWEST = 3  # simulated studies
-# Satterthwaite's degrees of freedom are too few where most of the spread is noise: with at least 6, the 90 % and 99 %
-# intervals of 12 to 20 studies cover .89 to .94 and .983 to .998 at shares of noise up to .8 (more beyond).
-FEWEST_DF = 6.0
+FEWEST = 5  # simulated studies
+# Satterthwaite's degrees of freedom are too few where most of the spread is noise, and intervals too wide. See
+# tests/stats/test_control_variate.py for what they cover with this floor.
+FEWEST_DF = 4.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Expectation:
 def expect(
     simulated: Array, predicted: Array, own_prediction: float, *, noise: float = 0.0, own_noise: float = 0.0
 ) -> Expectation | None:
-    """Expected value of the study with this prediction; None with fewer than three different simulated studies.
+    """Expected value of the study with this prediction; None with fewer than FEWEST simulated studies, or equal ones.
 
     simulated, predicted: (n_studies,), NaN left out in pairs. noise: the part of the variance of a simulated value that
     comes from refitting few draws of it; own_noise: the same of the observed value. The variance between studies is
@@ -64,4 +64,5 @@ def expect(
     variance = between + own_noise + total / n
     # only `total` is estimated: Satterthwaite's degrees of freedom of a sum of it and constants
     df = (n - 1) * (variance / (total * (1.0 + 1.0 / n))) ** 2
-    return Expectation(own_prediction + float(difference.mean()), math.sqrt(variance), max(df, FEWEST_DF))
+    df = min(max(df, FEWEST_DF), n - 1.0)
+    return Expectation(own_prediction + float(difference.mean()), math.sqrt(variance), df)

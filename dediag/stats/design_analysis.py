@@ -23,20 +23,24 @@ class WinnersCurse:
     estimate: Array
     effect: Array  # posterior mean
     wrong_sign: Array  # posterior probability that the true effect has the other sign; no effect counts by half
+    largest: float  # effect on the grid
 
     @classmethod
     def of(cls, estimate: Array, grid: Array, posterior: Array) -> WinnersCurse:
         """From estimates (n_calls,) and posteriors (n_calls, n_points) over effects on a grid (n_points,)."""
         other = np.where(estimate[:, None] > 0.0, grid < 0.0, grid > 0.0) + 0.5 * (grid == 0.0)
-        return cls(estimate, posterior @ grid, np.asarray((posterior * other).sum(axis=1)))
+        return cls(estimate, posterior @ grid, np.asarray((posterior * other).sum(axis=1)), float(grid[-1]))
 
     @property
     def exaggeration(self) -> float | None:
-        """Mean size of the estimates over the mean true effect in their direction; None without calls."""
+        """Mean size of the estimates over the mean true effect in their direction; None without calls.
+
+        An estimate beyond the grid, such as of a gene that one group does not have, counts as the end of the grid.
+        """
         true = float((np.sign(self.estimate) * self.effect).sum())
-        return float(np.abs(self.estimate).sum()) / true if true > 0.0 else None
+        return float(np.minimum(np.abs(self.estimate), self.largest).sum()) / true if true > 0.0 else None
 
     @property
     def wrong_sign_rate(self) -> float | None:
-        """Expected share of the calls whose sign is wrong; None without calls."""
+        """Expected share of the calls whose sign is wrong, those without effect by half; None without calls."""
         return float(self.wrong_sign.mean()) if self.wrong_sign.size else None

@@ -72,7 +72,9 @@ class DrawVariance:
         return cls(max(own, 0.0), pair)
 
     def of_mean(self, n: int) -> float:
-        """Variance of the mean over all pairs of n lists of one study."""
+        """Variance of the mean over all pairs of n lists of one study; 0 below two, which have no pair."""
+        if n < 2:
+            return 0.0
         return 4.0 * self.own / n + 2.0 * self.pair / (n * (n - 1))
 
 

@@ -133,7 +133,7 @@ def test_three_v_three_cannot_be_drawn_from_but_repeated():
     result = compute(study(3, 3))
     verdict, value = judge(result), numbers(result)
     assert verdict.status is Status.NOT_ASSESSABLE
-    assert "3 v 3 no smaller study" in verdict.reason
+    assert "no two smaller studies of 3 v 3" in verdict.reason
     assert "call about" in verdict.headline
     assert value["jaccard_observed"] is None
     assert value["n_stable"] is None
@@ -149,6 +149,32 @@ def test_without_calls_there_is_nothing_to_come_back():
     assert len(result.genes) < 10
     assert draw(result) == [] or result.genes
     assert set(DIAGNOSTIC.metric_names) <= set(numbers(result))
+
+
+def test_one_draw_is_not_compared():
+    verdict = judge(compute(study(4, 8, settings=AuditSettings(draws=1))))
+    assert verdict.status is Status.NOT_ASSESSABLE
+    assert "call about" in verdict.headline
+
+
+def test_advice_names_a_group_only_if_every_draw_has_all_of_it():
+    """The same overlap above the expected one, in balanced draws (which share the small group) and in halves."""
+    for sizes, named in (((5, 20), True), ((9, 10), False)):
+        result = compute(study(*sizes))
+        lists = result.lists.draws
+        above = replace(lists, expected_jaccard=Expectation(lists.jaccard - 0.1, 0.01, 9.0))
+        verdict = judge(replace(result, lists=replace(result.lists, draws=above)))
+        assert verdict.status is Status.WARN
+        assert ("those of case" in verdict.advice) is named
+
+
+def test_pairs_cannot_be_drawn_apart_and_that_is_said():
+    cohort, _ = simulate(n_genes=300, n_test=6, n_reference=6, seed=1, effect_share=0.3, effect_sd=1.5)
+    paired = replace(cohort, samples=cohort.samples.assign(pair=[f"p{k % 6}" for k in range(12)]))
+    opened = open_study(paired, "~ pair + group", CONTRAST, settings=AuditSettings(draws=10, bootstraps=6))
+    verdict = judge(compute(opened))
+    assert verdict.status is Status.NOT_ASSESSABLE
+    assert "every coefficient" in verdict.reason
 
 
 def test_what_cannot_be_asked_is_said():
@@ -177,7 +203,8 @@ def test_both_size_and_chance_must_be_passed(found, difference, sd, status):
     moved = replace(lists, expected_jaccard=Expectation(lists.jaccard - difference, sd, 11))
     verdict = judge(replace(found, lists=replace(found.lists, draws=moved)))
     assert verdict.status is status
-    assert ("limit 0.05" in verdict.headline) == (status is not Status.PASS)
+    assert ("limit 0.05" in verdict.headline) == (sd * 3.2 < abs(difference))  # said where it is beyond chance
+    assert ("shows no fault" in verdict.headline) == (status is Status.PASS)
 
 
 def test_tables_and_figures(found):

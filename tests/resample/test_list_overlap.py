@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from validation_refits import EFFECTS, six_v_sixty
 
 from dediag.auditing import open_study
+from dediag.diagnostics.replicability import COHORTS
 from dediag.resample.list_overlap import DRAWS_PER_COHORT, list_overlap, simulations
 from dediag.resample.plans import Subsets
 from dediag.simulation import simulate
@@ -65,7 +67,8 @@ def test_overlap_is_that_of_sets_of_genes_with_their_direction(opened, found):
     np.testing.assert_allclose(found.draws.pairs, expected)
     assert found.draws.jaccard == pytest.approx(np.mean(expected))
     np.testing.assert_array_equal(found.draws.lengths, [len(one) for one in lists])
-    shares = [max(np.mean([(g, s) in one for one in lists]) for s in (1, -1)) for g in range(600)]
+    direction = np.where(opened.fit.lfc > 0.0, 1, -1)
+    shares = [np.mean([(g, s) in one for one in lists]) for g, s in enumerate(direction)]
     np.testing.assert_allclose(found.draws.frequency, shares)
 
 
@@ -92,6 +95,28 @@ def test_an_ordinary_study_has_the_overlap_that_is_expected(found):
     assert found.draws.jaccard_new < found.draws.jaccard  # draws share samples, studies do not
 
 
+def without(found, failed):
+    """The same refits, some of which could not be made."""
+    n_tested = found.n_tested.copy()
+    n_tested[failed] = 0
+    return replace(found, n_tested=n_tested)
+
+
+def test_failed_refits_are_left_out(opened, simulated, found):
+    drawn = opened.ensemble(opened.balanced_draws)
+    some = list_overlap(opened.fit, without(drawn, [0, 3]), without(simulated, [2]))  # 2: of the first cohort
+    assert some.draws.lengths.size == 10
+    assert some.again.size == 5
+    np.testing.assert_array_equal(some.again, found.again[1:])
+    for draws, cohorts in ((slice(None), []), (slice(1, None), [])):  # none, or only one, could be made
+        few = list_overlap(opened.fit, without(drawn, draws), without(simulated, cohorts))
+        assert few.draws is None
+        np.testing.assert_array_equal(few.again, found.again)
+    none = list_overlap(opened.fit, drawn, without(simulated, slice(None)))
+    assert none.draws is None
+    assert none.again.size == 0
+
+
 def test_another_plan_is_refused(opened):
     drawn = opened.ensemble(opened.balanced_draws)
     with pytest.raises(ValueError, match="not one of simulated cohorts"):
@@ -101,16 +126,16 @@ def test_another_plan_is_refused(opened):
 @pytest.mark.slow
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_correct_models_lie_within_the_interval(effect):
-    """At 6 v 60 the 90 % interval holds what is observed in 85 to 95 % of cohorts, give or take what 40 can tell."""
+    """At 6 v 60 the 90 % interval holds what is observed; reports/validation_refits.md says how often."""
     inside, widths = 0, []
     for seed in range(40):
         opened = open_study(six_v_sixty(effect, seed), "~ group", CONTRAST)
         draws = opened.balanced_draws
         lists = list_overlap(
-            opened.fit, opened.ensemble(draws), opened.ensemble(simulations(draws, 66, 12, seed))
+            opened.fit, opened.ensemble(draws), opened.ensemble(simulations(draws, 66, COHORTS, seed))
         ).draws  # fmt: skip
         low, high = lists.expected_jaccard.interval(0.9)
         inside += low <= lists.jaccard <= high
         widths.append(high - low)
-    assert inside >= 30  # of 40: binomial lower .5 % limit at .85 is 28
+    assert inside >= 28  # of 40, where .85 to .95 are wanted: fewer have a chance of .5 % at .85
     assert max(widths) < 0.25

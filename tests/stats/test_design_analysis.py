@@ -15,8 +15,14 @@ def test_definition():
     found = WinnersCurse.of(np.array([2.0, -1.0]), grid, posterior)
     np.testing.assert_allclose(found.effect, [0.6, -0.5])
     np.testing.assert_allclose(found.wrong_sign, [0.1 + 0.1, 0.25])
-    assert found.exaggeration == pytest.approx(3.0 / 1.1)
+    assert found.exaggeration == pytest.approx((1.0 + 1.0) / 1.1)  # an estimate of 2 is beyond the grid
     assert found.wrong_sign_rate == pytest.approx(0.225)
+
+
+def test_an_estimate_beyond_the_grid_counts_as_its_end():
+    grid = np.array([-1.0, 0.0, 1.0])
+    found = WinnersCurse.of(np.array([30.0, 0.5]), grid, np.array([[0.0, 0.0, 1.0], [0.0, 0.5, 0.5]]))
+    assert found.exaggeration == pytest.approx((1.0 + 0.5) / (1.0 + 0.5))
 
 
 def test_without_calls_there_is_none():
