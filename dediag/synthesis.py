@@ -160,6 +160,11 @@ def _unconverged(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
     return JUDGED[finding.status], finding.headline
 
 
+def _confounding(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    finding = known["confounding"]
+    return JUDGED[finding.status], finding.headline
+
+
 def _biology(known: Mapping[str, Finding], others: Sequence[Explanation]) -> Explanation | None:
     """What remains of an asymmetry above the floors; not named where the floors are unknown."""
     lean, floor = _lean(known), known.get("noise_floor")
@@ -187,6 +192,7 @@ CANDIDATES: tuple[tuple[str, str, Callable[[Mapping[str, Finding]], tuple[Suppor
     ("noise_floor", "noise_floor", _noise_floor),
     ("unequal_dispersion", "heteroskedasticity", _unequal_dispersion),
     ("one_sample", "influence", _one_sample),
+    ("confounding", "confounding", _confounding),
     ("model_misfit", "convergence", _unconverged),
 )
 
