@@ -42,7 +42,7 @@ REPLICATES = 16  # and for its bias
 MOST_BLOCKS = 12  # of samples left out, per group
 FEWEST_TO_LEAVE_OUT = 6  # samples a group, below which leaving one out says little about a dispersion
 SHIFT_DRAWS = 400  # samples simulated for each shift: their size factors average to an error of about .003 log2
-SHIFT_GENES = 2000
+SHIFT_GENES = 2000  # at ratios of 4 and 1/4 the shift then has a standard deviation of .001 to .002 log2 over seeds
 
 
 @dataclass(frozen=True)

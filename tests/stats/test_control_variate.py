@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dediag.stats.control_variate import FEWEST, expect
+from dediag.stats.control_variate import FEWEST, UNSURE, expect
 
 
 def test_definition():
@@ -15,7 +15,8 @@ def test_definition():
     assert found is not None
     assert found.value == pytest.approx(0.3 + np.mean(differences))
     assert found.df == pytest.approx(5)
-    assert found.sd == pytest.approx(np.std(differences, ddof=1) * np.sqrt(1 + 1 / 6))
+    unsure = UNSURE * (0.3 - predicted.mean())
+    assert found.sd == pytest.approx(np.sqrt(np.var(differences, ddof=1) * (1 + 1 / 6) + unsure**2))
     for level in (0.9, 0.99):
         for end in found.interval(level):
             assert found.p_value(end) == pytest.approx(1.0 - level)
@@ -33,7 +34,8 @@ def test_too_little_is_no_expectation():
 def test_the_interval_holds_new_studies(n, share):
     """Studies differ, predictions know part of it; `share` of the spread of simulated values is noise of few draws.
 
-    Misses of 90 % and 99 % intervals: as stated without noise; elsewhere within a third more, or fewer.
+    Misses of 90 % and 99 % intervals: without noise no more than stated, with noise up to a third more. Predictions of
+    twice the spread that they leave, as here, cost width (UNSURE), but no more than half of the misses.
     """
     rng = np.random.default_rng(1)
     studies, noise = 4_000, 0.05**2 * share / (1.0 - share)
@@ -51,4 +53,4 @@ def test_the_interval_holds_new_studies(n, share):
     for level, count in missed.items():
         rate, error = count / studies, np.sqrt((1.0 - level) * level / studies)
         assert rate <= (1.0 - level) * (4 / 3 if share else 1.0) + 3.0 * error
-        assert share or rate >= (1.0 - level) - 3.0 * error
+        assert share or rate >= 0.5 * (1.0 - level) - 3.0 * error
