@@ -10,15 +10,15 @@ p < .01, or a covariate that can hardly be told apart from the groups (see below
   apart); where it is infinite they cannot be told apart.
 - A covariate in the design costs precision: `vif_contrast` is the variance of the contrast over that of the two groups
   alone; from 4 on (standard errors doubled) the finding warns.
-- Depth: a correlation of .5 with a two-fold ratio of the groups' median depths warns: what stops being seen in the
-  shallower group is then a property of the contrast (see noise_floor).
-- Individuals with several samples: a column whose values recur, two samples to a value or fewer. If it is not in the
-  design, the samples are not independent: pairs waste precision, repeated measurements within a group understate the
-  standard errors (pseudo-replication).
+- Depth: a correlation of .5 with a two-fold ratio of the groups' median depths warns (see noise_floor). Detected genes
+  and size factor are shown only.
+- Individuals with several samples: values that recur, two samples to a value or fewer, or several values in each group
+  and none in both. Unless they are in the design, pairs waste precision, and repeated measurements within a group
+  understate the standard errors (pseudo-replication).
 
 Principal components of log2(normalised count + 1) show whether a covariate shapes the data at all: R squared of each
 component on groups and covariates. `calls_with_surrogate` is the number of calls with the first component of what the
-design leaves over added to it: a sensitivity analysis, not a remedy, since such a component may be the biology.
+design leaves over added to it: a sensitivity analysis, not a remedy.
 
 How to read it: bars beyond the line with a small p are entangled with the contrast; a hollow bar is in the design.
 
@@ -61,8 +61,7 @@ CHANCE = 0.01  # p-value, times the number of columns
 DEPTH_LIMIT = 2.0  # ratio of the groups' median depths, or its inverse
 INFLATION_LIMIT = 4.0  # of the variance of the contrast: standard errors doubled
 PERMUTATIONS = 4_999
-COMPONENTS = 5
-COMPONENT_GENES = 1_000  # the most variable ones
+COMPONENTS, COMPONENT_GENES = 5, 1_000  # of the most variable ones
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,8 @@ def compute(study: Study) -> Confounding:
     groups = association.labels(is_test, PERMUTATIONS, rng)
     depth = study.cohort.counts[:, both].sum(axis=0)
     known = columns(fit, both)
-    listed = [c for c in known if not c.individuals]
+    repeated = [c for c in known if c.individuals or _nested(c, is_test)]
+    listed = [c for c in known if c not in repeated]
     varying = np.log2(study.normalized[:, both] + 1.0)
     varying = varying[np.argsort(-varying.var(axis=1), kind="stable")[:COMPONENT_GENES]]
     scores, shares = association.principal_components(varying, min(COMPONENTS, is_test.size - 1))
@@ -153,7 +153,7 @@ def compute(study: Study) -> Confounding:
         technical=tuple(covariate(c, listed_in_table=False) for c in technical(fit, both)),
         vif=association.variance_inflation(fit.design.matrix, fit.contrast.vector, sizes),
         depth_ratio=float(np.median(depth[is_test]) / np.median(depth[~is_test])),
-        individuals=tuple(_individuals(c, is_test) for c in known if c.individuals),
+        individuals=tuple(_individuals(c, is_test) for c in repeated),
         calls_changed=None,
         calls_with_surrogate=None,
         scores=scores[:, :2],
@@ -185,10 +185,16 @@ def _calls_with(study: Study, extra: Array, both: NDArray[np.bool_]) -> NDArray[
     return None if isinstance(wider, InputError) else _calls(wider)
 
 
+def _nested(column: Column, is_test: NDArray[np.bool_]) -> bool:
+    """Whether every level is within one group, and each group has several: samples of a level are repeats."""
+    of_test, of_reference = np.bincount(column.codes, is_test), np.bincount(column.codes, ~is_test)
+    within = column.values is None and not ((of_test > 0) & (of_reference > 0)).any()
+    return bool(within and (of_test > 0).sum() > 1 and (of_reference > 0).sum() > 1)
+
+
 def _individuals(column: Column, is_test: NDArray[np.bool_]) -> tuple[str, int, int, bool]:
     """Name, individuals with several samples, those of them in both groups, whether the column is in the design."""
-    n = np.bincount(column.codes)
-    of_test = np.bincount(column.codes, is_test)
+    n, of_test = np.bincount(column.codes), np.bincount(column.codes, is_test)
     return column.name, int((n > 1).sum()), int(((of_test > 0) & (of_test < n)).sum()), column.in_design
 
 
@@ -217,9 +223,9 @@ def judge(result: Confounding) -> Verdict:
         named = f"of {counted(len(result.covariates), 'column')} '{worst.name}' goes with them most closely"
         named += f" ({_size(worst)}, p = {worst.p_value:.2g}; limits {ASSOCIATION_LIMIT:g} and {CHANCE:g})"
     elif result.covariates:
-        named = f"{', '.join(c.name for c in result.covariates)} is in the design"
+        named = ", ".join(f"'{c.name}' ({_size(c)}) is in it" for c in result.covariates)
     headline = (
-        f"Nothing that is known of the samples is entangled with the groups: {named}; depth ratio {ratio}, variance "
+        f"Nothing outside the design is known to be entangled with the groups: {named}; depth ratio {ratio}, variance "
         f"inflation {inflation} (limit {INFLATION_LIMIT:g})."
     )
     return Verdict(Status.PASS, headline, "Nothing to do; record batch, date and operator of every sample.", 0)
@@ -273,7 +279,6 @@ def metrics(result: Confounding) -> list[Metric]:
         Metric("p_value_worst", None if worst is None else worst.p_value, limit=CHANCE),
         Metric("calls_changed", result.calls_changed, unit="genes"),
         Metric("calls_with_surrogate", result.calls_with_surrogate, unit="genes"),
-        Metric("group_in_first_component", float(result.explained[0])),
     ]
 
 
@@ -313,8 +318,7 @@ def draw(result: Confounding) -> list[Figure]:
         style = drawing.STYLES["test" if c.entangled else "not_significant"]
         face = "white" if c.in_design else style.color
         left.barh(k, c.association, color=face, edgecolor=style.color, linewidth=1.5)
-        left.annotate(f"p = {c.p_value:.2g}", (min(c.association, 1.0), k), xytext=(4, 0), textcoords="offset points",
-                      va="center", fontsize=9)  # fmt: skip
+        left.text(min(c.association, 1.0) + 0.02, k, f"p = {c.p_value:.2g}", va="center", fontsize=9)
     left.set_yticks(range(len(everything)), [c.name for c in everything])
     drawing.reference_line(left, ASSOCIATION_LIMIT, axis="x", label=f"limit {ASSOCIATION_LIMIT:g}")
     left.set(xlim=(0.0, 1.25), xlabel="association with the groups", title="What goes with the groups")

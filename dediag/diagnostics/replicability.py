@@ -1,8 +1,8 @@
 """How many of these genes would come back?
 
 That draws of samples give lists that differ proves nothing: a gene that 30 samples find with a chance of one half is
-in half of all such lists. So everything stands beside the SAME quantity in cohorts simulated from the fit: same sizes
-and depths, shared dispersions, genes varying together as in the data, each gene's effect drawn from its posterior.
+in half of all such lists. So everything stands beside the SAME quantity in cohorts simulated from the fit: its sizes,
+depths and shared dispersions, genes varying together as in the data, each gene's effect drawn from its posterior.
 
 Draws are without replacement: balanced ones where they leave out a quarter of the larger group or more (the same that
 `imbalance` uses), else half of each group. (Refits of bootstrap samples reject .15 to .17 of unchanged genes at .05,
@@ -67,8 +67,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 COHORTS = 10  # simulated, each with four of the draws and all samples
-FEWEST_COHORTS = 6
-FEWEST_CALLS = 10  # of the full fit; below it lists have nothing to overlap in
+FEWEST_COHORTS, FEWEST_CALLS = 6, 10  # below these calls of the full fit, lists have nothing to overlap in
 STABLE = 0.9  # share of the draws that call a gene
 LEVEL = 0.9  # of the intervals that are shown
 CHANCE = 0.01  # p-value from which on nothing is said
@@ -162,14 +161,14 @@ def judge(result: Replicability) -> Verdict:
     if draws is None or draws.expected_jaccard is None or math.isnan(draws.jaccard):
         reason = "too few draws or simulated cohorts call any gene"
         if draws is None:
-            reason = f"no two smaller studies of {_sizes(result.sizes)} let every coefficient be estimated"
+            reason = f"at {_sizes(result.sizes)} fewer than two smaller studies could be drawn and fitted"
         headline = f"Lists of parts of this study cannot be compared ({reason}).{again}"
         return Verdict(Status.NOT_ASSESSABLE, headline, _curse(result), reason=reason)
     kind = "balanced draws" if result.balanced else "draws of half the samples"
     seen, low, high = apart(draws.jaccard, *draws.expected_jaccard.interval(1.0 - CHANCE), decimals=2)
     said = (
         f"Lists of {draws.lengths.size} {kind} ({_sizes(result.drawn)}) overlap by {seen} (Jaccard) where the model "
-        f"allows {low} to {high}"
+        f"allows {low} to {high} (99 %)"
     )
     (difference, chance), (times, chance_of_times) = draws.difference, draws.times
     overlap = _graded(abs(difference), chance, WARN_DIFFERENCE, FAIL_DIFFERENCE)
@@ -191,10 +190,11 @@ def judge(result: Replicability) -> Verdict:
         if difference < 0.0:
             cause = "it matters more than it should which samples are in"
             advice = "Look for a sample or a hidden batch that the model does not know (see influence)."
+        advice += " Draws call too few genes: see heteroskedasticity, too." if times < 1.0 / WARN_TIMES else ""
     if length is not Status.PASS:
         calls, low, high = apart(float(draws.lengths.mean()), *(draws.expected_length(1.0 - CHANCE) or NOTHING)[1:])
         said += f", and call {calls} genes each where it allows {low} to {high} (limit {WARN_TIMES:g} times)"
-    return Verdict(max(overlap, length, key=lambda s: s.severity), f"{said}: {cause}.", advice)
+    return Verdict(max(overlap, length, key=lambda s: s.severity), f"{said}: {cause}.{again}", advice)
 
 
 def _graded(value: float, chance: float, warn: float, fail: float) -> Status:

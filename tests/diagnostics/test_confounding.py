@@ -54,7 +54,7 @@ def test_in_the_design_it_costs_precision():
 
 @pytest.mark.parametrize("sizes", [(3, 3), (6, 15)])
 def test_what_cannot_be_told_apart_fails_at_any_size(sizes):
-    batch = ["b1"] * sizes[0] + ["b2", *["b3"] * (sizes[1] - 1)]
+    batch = ["b1"] * sizes[0] + ["b2", *["b3"] * (sizes[1] - 1)]  # one in the test group
     verdict = judge(compute(study(*sizes, columns={"batch": batch})))
     assert verdict.status is Status.FAIL
     assert "no analysis can tell" in verdict.headline
@@ -86,8 +86,9 @@ def test_individuals_with_samples_in_both_groups():
     assert numbers(known)["repeated_individuals"] == 0
 
 
-def test_repeated_measurements_within_a_group_are_to_be_added_up():
-    repeats = {"donor": [f"d{k // 2}" for k in range(12)]}
+@pytest.mark.parametrize("each", [2, 3])
+def test_repeated_measurements_within_a_group_are_to_be_added_up(each):
+    repeats = {"donor": [f"d{k // each}" for k in range(12)]}
     verdict = judge(compute(study(6, 6, columns=repeats)))
     assert "each within its group" in verdict.headline
     assert "Add up the counts" in verdict.advice
