@@ -72,7 +72,7 @@ STABLE = 0.9  # share of the draws that call a gene
 LEVEL = 0.9  # of the intervals that are shown
 CHANCE = 0.01  # p-value from which on nothing is said
 # In 270 healthy cohorts (30 each at nine sizes; 800 genes; few or many effects; 12 simulated, narrower intervals)
-# none warned: overlaps differ by .03 (sd) at most, calls by 9 %. Of those with a 4 times noisier smaller group 40 of 40.
+# none warned: overlaps differ by .03 (sd) at most, calls by 9 %. With a smaller group four times noisier 40 of 40 did.
 WARN_DIFFERENCE, FAIL_DIFFERENCE = 0.05, 0.15  # of observed and expected overlap
 WARN_TIMES, FAIL_TIMES = 1.5, 3.0  # as many calls per draw as expected, or as few
 SHOWN = 200  # genes in the table
