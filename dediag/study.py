@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dediag.cohort import frozen
+from dediag.model.group_test import EXPRESSED
 from dediag.progress import Progress, silent
 from dediag.resample import draws
 from dediag.resample.streams import stream
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-EXPRESSED = 10.0  # mean count in both groups from which log variances and shifts are compared
 RATIO_EDGES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)  # base means between which dispersions are compared
 RATIO_GENES = 30  # fewest genes whose ratio of dispersions is given
 SHIFT_KNOTS = np.linspace(-4.0, 4.0, 9)  # log2 ratios of dispersions at which the shift is simulated
@@ -139,7 +139,7 @@ class Study:
 
     @cached_property
     def _group_means(self) -> tuple[Array, Array]:
-        from dediag.resample.parametric import group_means
+        from dediag.model.group_means import group_means
 
         return group_means(self.fit)
 
@@ -187,6 +187,17 @@ class Study:
         from dediag.model.dispersion import group_dispersions
 
         return group_dispersions(self.fit, _level(self.fit.contrast.reference))
+
+    @cached_property
+    def recentred(self) -> NBFit:
+        """The main fit with recentred size factors; raises InputError where too few genes are well expressed."""
+        from dediag.model.fit import fit
+
+        main, factors = self.fit, self.size_factors
+        return fit(
+            self.cohort, main.design, main.contrast, search="reference", alpha=self.settings.alpha,
+            size_factors=factors, recentre=True,
+        )  # fmt: skip
 
     @cached_property
     def significant(self) -> Mask:

@@ -103,6 +103,16 @@ def test_fit_writes_the_table(tmp_path, inputs, capsys, name):
         assert (tmp_path / name).read_bytes()[4:8] == bytes(4)  # no time stamp: same table, same bytes
 
 
+def test_fit_writes_the_corrected_analysis(tmp_path, inputs, capsys):
+    corrected = ["--dispersion", "group", "--recentre", "-o", str(tmp_path / "r.tsv")]
+    assert main(["fit", *inputs, *DESIGN, *corrected]) == 0
+    err = capsys.readouterr().err
+    assert "note: size factors recentred: " in err
+    assert "note: tests have each group's own dispersion" in err
+    table = pd.read_csv(tmp_path / "r.tsv", sep="\t", index_col="gene_id")
+    assert {"dispTest", "dispReference", "df"} <= set(table)
+
+
 def test_fit_to_stdout(inputs, capsys):
     assert main(["fit", *inputs, *DESIGN, "--quiet", "--search", "newton"]) == 0
     out, err = capsys.readouterr()
@@ -121,11 +131,13 @@ def test_fit_options_reach_the_engine(monkeypatch, inputs):
     monkeypatch.setattr(fit, "fit", fitted)
     words = ["--contrast", "group", "case", "--search", "newton", "--test", "lrt", "--reduced", "~ 1", "--alpha", ".05"]
     words += ["--lfc-threshold", ".5", "--alternative", "less", "--size-factors", "TMM", "--prior-variance", "2"]
+    words += ["--dispersion", "group", "--recentre"]
     assert main(["fit", *inputs, "--design", "~ group", *words]) == 2
     seen.pop("progress")
     assert seen == {
         "design": "~ group", "contrast": ("group", "case"), "search": "newton", "test": "lrt", "reduced": "~ 1",
         "alpha": 0.05, "lfc_threshold": 0.5, "alternative": "less", "size_factors": "TMM", "prior_variance": 2.0,
+        "dispersion": "group", "recentre": True,
     }  # fmt: skip
 
 

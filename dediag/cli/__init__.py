@@ -89,7 +89,8 @@ def _fit(args: argparse.Namespace) -> int:
         result = fit(
             cohort, args.design, args.contrast, search=args.search, test=args.test, reduced=args.reduced,
             alpha=args.alpha, lfc_threshold=args.lfc_threshold, alternative=args.alternative,
-            size_factors=args.size_factors, prior_variance=args.prior_variance, progress=progress,
+            size_factors=args.size_factors, prior_variance=args.prior_variance, dispersion=args.dispersion,
+            recentre=args.recentre, progress=progress,
         )  # fmt: skip
     for notice in result.notices:
         _say(f"note: {notice}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SEARCHES = ("reference", "newton")
 TESTS = ("wald", "lrt")
+DISPERSIONS = ("shared", "group")
 SIZE_FACTORS = ("ratio", "poscounts", "TMM", "TMMwsp", "RLE", "upperquartile")
 ALTERNATIVES = ("greaterAbs", "lessAbs", "greater", "less")
 ABOUT = "The audit that a differential-expression result goes through before anybody publishes, teaches or believes it."
@@ -140,6 +141,8 @@ def _fit(command: Parser) -> None:
     )
     add("--alternative", choices=ALTERNATIVES, default="greaterAbs", metavar="SIDE", help=f"{', '.join(ALTERNATIVES)}")
     add("--prior-variance", type=_number, metavar="X", help="of the log dispersions; estimated by default")
+    add("--dispersion", choices=DISPERSIONS, default="shared", help="one per gene, or one per gene and group (t-tests)")
+    add("--recentre", action="store_true", help="size factors under which the median fold change is zero")
     _running(command)
 
 

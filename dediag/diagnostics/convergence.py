@@ -28,8 +28,7 @@ change has no finite optimum and stops where the rule, the ridge or the bound of
 
 References:
 - McCullagh, Nelder (1989) Generalized Linear Models, 2nd ed., section 2.5. Chapman and Hall
-- Love, Huber, Anders (2014) Moderated estimation of fold change and dispersion for RNA-seq data with DESeq2. Genome
-  Biol 15:550
+- Love, Huber, Anders (2014) Moderated estimation of fold change and dispersion for RNA-seq data. Genome Biol 15:550
 - Boyd, Vandenberghe (2004) Convex Optimization, section 9.5 (Newton decrement). Cambridge University Press
 - Albert, Anderson (1984) On the existence of maximum likelihood estimates in logistic regression models. Biometrika
   71:1
@@ -47,7 +46,8 @@ from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.coefficients import DEVIANCE_TOLERANCE, LARGEST_COEFFICIENT, MAX_ITERATIONS
 from dediag.model.contrasts import wald
 from dediag.model.dispersion import SMALLEST, largest
-from dediag.model.exact import exact_dispersions, floor_genes, group_vectors, iterations_alone, optimum
+from dediag.model.exact import exact_dispersions, floor_genes, iterations_alone, optimum
+from dediag.model.group_means import group_vectors
 from dediag.rounding import settled
 from dediag.stats.adjust import benjamini_hochberg
 

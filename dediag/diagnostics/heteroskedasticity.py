@@ -49,10 +49,10 @@ import numpy as np
 from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
-from dediag.model.group_test import Remedy, remedies
+from dediag.model.group_test import EXPRESSED, Remedy, remedies
 from dediag.rounding import apart, fixed, settled, span
 from dediag.stats.error_by_expression import Bins, columns, median
-from dediag.study import EXPRESSED, RATIO_EDGES, RATIO_GENES
+from dediag.study import RATIO_EDGES, RATIO_GENES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +133,7 @@ def compute(study: Study) -> Heteroskedasticity:
         shift=shift,
         observed_median_lfc=median(fit.lfc[expressed]),
         bins=bins.described(model, tested, (test.map, reference.map), ratios, moved),
-        remedies=remedies(fit, test, reference, moved, study.significant),
+        remedies=remedies(fit, study.recentred, test, reference, study.significant),
         n_calls=int(study.significant.sum()),
         mean=shown,
         trend_test=test.curve(shown),

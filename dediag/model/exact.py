@@ -57,22 +57,6 @@ def floor_genes(fit: NBFit) -> NDArray[np.bool_]:
     return frozen((fit.mu() < glm.SMALLEST_MEAN).any(axis=1), np.bool_)
 
 
-def group_vectors(fit: NBFit) -> tuple[Array, Array]:
-    """The log mean of the test and of the reference group as combinations of the coefficients: (n_coefficients,) each.
-
-    With covariates, at their average over the samples of both groups; their difference is the contrast.
-    """
-    if fit.contrast.test is None or fit.contrast.reference is None:
-        raise ValueError("the contrast is a coefficient, so there are no two groups")
-    test, reference = fit.group_mask(fit.contrast.test), fit.group_mask(fit.contrast.reference)
-    average = fit.design.matrix[test | reference].mean(axis=0)
-    share = test.sum() / (test.sum() + reference.sum())
-    return (
-        frozen(average + (1.0 - share) * fit.contrast.vector),
-        frozen(average - share * fit.contrast.vector),
-    )
-
-
 def exact_dispersions(fit: NBFit) -> Array:
     """Dispersions (n_genes,) at the optimum of the likelihood with the main fit's trend and prior, by Newton's method.
 

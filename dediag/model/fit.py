@@ -5,7 +5,7 @@ Love, Huber, Anders (2014) "Moderated estimation of fold change and dispersion f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from dediag.model.design import Design, build
 from dediag.model.dispersion import gene_wise
 from dediag.model.estimates import Estimates, Shared
 from dediag.model.filtering import independent_filtering
+from dediag.model.group_test import recentring, with_group_dispersions
 from dediag.model.nbfit import NBFit
 from dediag.model.prior import log_residual_variance, prior_variance
 from dediag.model.size_factors import METHODS, size_factors
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 SEARCHES = ("reference", "newton")
 TESTS = ("wald", "lrt")
+DISPERSIONS = ("shared", "group")
 STEPS = 5
 
 
@@ -55,11 +57,14 @@ class Options:
     cooks: bool = True
     replace_outliers: bool = True
     filtering: bool = True
+    dispersion: Literal["shared", "group"] = "shared"
+    recentre: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no fit could mean."""
-        if self.search not in SEARCHES or self.test not in TESTS:
-            raise InputError(f"search is one of {', '.join(SEARCHES)}; test is one of {', '.join(TESTS)}")
+        if self.search not in SEARCHES or self.test not in TESTS or self.dispersion not in DISPERSIONS:
+            known = f"search is one of {', '.join(SEARCHES)}; test is one of {', '.join(TESTS)}"
+            raise InputError(f"{known}; dispersion is one of {', '.join(DISPERSIONS)}")
         if self.alternative not in contrasts.ALTERNATIVES:
             raise InputError(f"alternative is one of {', '.join(contrasts.ALTERNATIVES)}")
         if not 0.0 < self.alpha < 1.0:
@@ -68,6 +73,8 @@ class Options:
             raise InputError("the fold change threshold must be positive for lessAbs and not negative otherwise")
         if self.test == "lrt" and (self.lfc_threshold > 0.0 or self.alternative != "greaterAbs"):
             raise InputError("a threshold test is a Wald test; leave it out with the likelihood-ratio test")
+        if self.test == "lrt" and (self.dispersion == "group" or self.recentre):
+            raise InputError("group dispersions and recentring go with the Wald test, not the likelihood-ratio test")
         if self.prior_variance is not None and not self.prior_variance > 0.0:
             raise InputError(f"the prior variance is {self.prior_variance}; it must be positive")
 
@@ -92,6 +99,8 @@ def fit(
     cooks: bool = True,
     replace_outliers: bool = True,
     filtering: bool = True,
+    dispersion: Literal["shared", "group"] = "shared",
+    recentre: bool = False,
     progress: Progress = silent,
 ) -> NBFit:
     """Fit a negative binomial GLM to every gene and test one contrast.
@@ -104,7 +113,9 @@ def fit(
     reference does. prior_variance: of the log dispersions about the trend, instead of an estimate. alpha: of the
     independent filtering. lfc_threshold: log2. use_t: t instead of normal tails. cooks and replace_outliers: whether
     outlying counts void p-values and are replaced. filtering: whether genes of low mean are left out of the
-    adjustment. Raises InputError for what only the user can mend.
+    adjustment. dispersion: one per gene, or one per gene and group of the contrast, with t-tests of Satterthwaite's
+    degrees of freedom. recentre: fit again with size factors under which the median fold change of well-expressed genes
+    is zero (`group_test.recentring`). Raises InputError for what only the user can mend.
     """
     chosen = Options(
         search,
@@ -118,6 +129,8 @@ def fit(
         cooks,
         replace_outliers,
         filtering,
+        dispersion,
+        recentre,
     )
     asked = contrasts.references(None if isinstance(contrast, contrasts.Contrast) else contrast, cohort.samples)
     full = design if isinstance(design, Design) else build(design, cohort.samples, asked)
@@ -131,7 +144,13 @@ def fit(
         raise InputError("counts: no gene has a count above zero")
     data = glm.Data(cohort.counts, frozen(rows, np.int64), normalisation, used_weights, given_weights)
     with ONE_BLAS_THREAD:  # more cost a hundred times what they save on small systems
-        return _fit(cohort, data, full, smaller, goal, chosen, progress)
+        found = _fit(cohort, data, full, smaller, goal, chosen, progress)
+        if recentre:
+            centre = recentring(found)
+            data = replace(data, size=frozen(normalisation * centre.factors))
+            found = _fit(cohort, data, full, smaller, goal, chosen, progress)
+            found = replace(found, notices=(*found.notices, centre.notice))
+        return with_group_dispersions(found, filtering=filtering) if dispersion == "group" else found
 
 
 def _fit(

@@ -1,20 +1,24 @@
 """The Wald test with each group's own dispersions: the fold changes of the fit, another standard error.
 
 The estimates stay those of the fit; their variance is that of the working responses under group dispersions (a
-sandwich), with the degrees of freedom of its parts: Satterthwaite (1946).
+sandwich), with the degrees of freedom of its parts: Satterthwaite (1946). Beside it recentred size factors, the other
+half of what unequal dispersions ask for.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dediag.cohort import InputError, frozen
 from dediag.model.coefficients import NATURAL_RIDGE, SMALLEST_MEAN
 from dediag.model.contrasts import wald
+from dediag.model.dispersion import group_dispersions
 from dediag.model.filtering import independent_filtering
+from dediag.model.group_means import group_means
 from dediag.stats.adjust import benjamini_hochberg
 from dediag.stats.satterthwaite import prior_df, satterthwaite_df
 
@@ -26,16 +30,21 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+EXPRESSED = 10.0  # mean count in both groups of the genes that fold changes are recentred by
+FEWEST_GENES = 30
+
 
 @dataclass(frozen=True)
 class GroupTest:
     """Tests of every gene (n_genes,); NaN where the fit has none."""
 
-    lfc: Array  # log2, moved by the shift that was asked for
     lfc_se: Array  # log2
     df: Array  # degrees of freedom of the t-test
+    stat: Array
     pvalue: Array
     padj: Array
+    dispersion_test: Array  # (n_genes,) of the test group
+    dispersion_reference: Array
 
 
 def group_test(
@@ -43,13 +52,12 @@ def group_test(
     test: GroupDispersion,
     reference: GroupDispersion,
     *,
-    shift_log2: float = 0.0,
     averaged: bool = False,
     filtering: bool = True,
 ) -> GroupTest:
     """t-test of the contrast of a fit, dispersions per group (samples of other levels keep the fit's).
 
-    shift_log2 is taken off every fold change first. averaged: both groups take the mean of their dispersions, weighted
+    averaged: both groups take the mean of their dispersions, weighted
     by degrees of freedom: the same test, did the groups not differ. P-values that Cook's distance voided stay void. A
     group's variance has n - 1 (residual) degrees of freedom plus those of its prior, gene-wise outliers have no prior.
     """
@@ -73,16 +81,21 @@ def group_test(
         mask = fit.group_mask(group.level)
         other &= ~mask
         parts.append((influence[:, mask] ** 2 * (1.0 / mu[:, mask] + own[:, None])).sum(axis=1))
+        # the prior is on the dispersion alone: what it is worth grows where most of a variance is Poisson's, and known
+        known_part = 1.0 + np.mean(1.0 / mu[:, mask], axis=1) / own
         outlying = group.map == group.gene
-        df.append(group.df + np.where(outlying, 0.0, prior_df(group.prior_variance)))
+        df.append(group.df + np.where(outlying, 0.0, prior_df(group.prior_variance) * known_part**2))
     if other.any():
         parts.append((influence[:, other] ** 2 * (1.0 / mu[:, other] + shared[:, None])).sum(axis=1))
         df.append(np.full(len(mu), float(X.shape[0] - X.shape[1]) + prior_df(fit.prior_variance)))
     total_df = satterthwaite_df(parts, df)
     se = np.sqrt(np.sum(parts, axis=0)) / math.log(2.0)
-    lfc = fit.lfc - shift_log2
-    _, pvalue = wald(lfc, se, fit.lfc_threshold, fit.alternative, total_df)  # type: ignore[arg-type]  # df per gene
-    return _adjusted(fit, lfc, se, total_df, pvalue, filtering=filtering)
+    stat, pvalue = wald(fit.lfc, se, fit.lfc_threshold, fit.alternative, total_df)  # type: ignore[arg-type]  # df per gene
+    pvalue = np.where(np.isfinite(fit.pvalue), pvalue, np.nan)
+    filtered = independent_filtering(fit.base_mean, pvalue, fit.alpha).padj if filtering else None
+    padj = benjamini_hochberg(pvalue) if filtered is None else filtered
+    used = [np.where(np.isfinite(fit.dispersion), values, np.nan) for values in dispersions]
+    return GroupTest(se, total_df, stat, pvalue, padj, *used)
 
 
 def _known(group: GroupDispersion, base_mean: Array) -> Array:
@@ -90,11 +103,63 @@ def _known(group: GroupDispersion, base_mean: Array) -> Array:
     return np.where(np.isfinite(group.map), group.map, group.curve(np.maximum(base_mean, SMALLEST_MEAN)))
 
 
-def recentred_test(fit: NBFit, shift_log2: float, *, filtering: bool = True) -> GroupTest:
-    """The fit's own Wald test with the shift taken off every fold change."""
-    lfc = fit.lfc - shift_log2
-    _, pvalue = wald(lfc, fit.lfc_se, fit.lfc_threshold, fit.alternative)
-    return _adjusted(fit, lfc, fit.lfc_se, np.full(len(lfc), np.inf), pvalue, filtering=filtering)
+def with_group_dispersions(fit: NBFit, *, filtering: bool = True) -> NBFit:
+    """The fit with this test in place of its own; its coefficients and their standard errors stay.
+
+    Raises InputError where a group has no dispersions of its own, or the contrast no two groups.
+    """
+    levels = (fit.contrast.test, fit.contrast.reference)
+    if None in levels:
+        raise InputError(f"group dispersions: the contrast '{fit.contrast.label}' compares no two groups; name them")
+    try:
+        groups = [group_dispersions(fit, str(level)) for level in levels]
+    except (ValueError, ArithmeticError) as reason:
+        raise InputError(f"group dispersions: {reason}\nleave the option out, or add replicates") from reason
+    found = group_test(fit, *groups, filtering=filtering)
+    notice = "tests have each group's own dispersion: t-tests with Satterthwaite's degrees of freedom"
+    return replace(
+        fit, lfc_se=frozen(found.lfc_se), stat=frozen(found.stat), pvalue=frozen(found.pvalue),
+        padj=frozen(found.padj), by_group=found, notices=(*fit.notices, notice),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recentring:
+    """How to move the size factors so that the median fold change of well-expressed genes is zero."""
+
+    shift_log2: float  # that is taken off every fold change
+    n_genes: int  # behind the median
+    factors: Array  # (n_samples,) for the size factors
+
+    @property
+    def notice(self) -> str:
+        """What was done, in a sentence."""
+        genes = f"{self.n_genes:,} genes of mean {EXPRESSED:g} and more in both groups"
+        return f"size factors recentred: {self.shift_log2:+.3f} log2, the median of {genes}, taken off all fold changes"
+
+
+def recentring(fit: NBFit) -> Recentring:
+    """The median fold change of (control) genes with a mean count of 10 and more in both groups, as factors of both.
+
+    Its assumption is that of the size factors, that most genes do not change, but on the scale of means: size factors
+    on the log scale are too small for the more dispersed group, which moves the fold changes of all genes. Raises
+    InputError where there are no two groups, or fewer than 30 such genes.
+    """
+    try:
+        means = group_means(fit)
+    except ValueError as reason:
+        raise InputError(f"recentring: {reason}; name the groups") from reason
+    use = (np.minimum(*means) >= EXPRESSED) & np.isfinite(fit.lfc)
+    if fit.cohort.control_genes is not None:
+        use &= fit.cohort.control_genes
+    if use.sum() < FEWEST_GENES:
+        raise InputError(
+            f"recentring: {int(use.sum())} genes have a mean count of {EXPRESSED:g} in both groups; "
+            f"{FEWEST_GENES} are needed\nleave the option out"
+        )
+    shift = float(np.median(fit.lfc[use]))
+    test, reference = fit.group_mask(str(fit.contrast.test)), fit.group_mask(str(fit.contrast.reference))
+    return Recentring(shift, int(use.sum()), frozen(np.exp2(shift / 2.0 * (test.astype(float) - reference))))
 
 
 @dataclass(frozen=True)
@@ -115,31 +180,25 @@ class Remedy:
 
 
 def remedies(
-    fit: NBFit, test: GroupDispersion, reference: GroupDispersion, shift_log2: float, called: NDArray[np.bool_]
+    fit: NBFit, recentred: NBFit, test: GroupDispersion, reference: GroupDispersion, called: NDArray[np.bool_]
 ) -> tuple[Remedy, Remedy, Remedy]:
-    """Calls at the fit's alpha with group dispersions, with the shift taken off, and with both; called: (n_genes,).
+    """Calls at the fit's alpha with group dispersions, with recentred size factors, and with both; called: (n_genes,).
 
     The test with group dispersions is the more cautious one even where they are equal: a t-test, on dispersions from
     fewer samples. What it loses with averaged dispersions is lost to that.
     """
     cautious = called & ~(group_test(fit, test, reference, averaged=True).padj < fit.alpha)
+    both = with_group_dispersions(recentred)
 
-    def compare(name: str, other: GroupTest, anyway: NDArray[np.bool_]) -> Remedy:
-        now = other.padj < fit.alpha
-        n_up, gone = int((now & (other.lfc > 0)).sum()), called & ~now
+    def compare(name: str, padj: Array, lfc: Array, anyway: NDArray[np.bool_]) -> Remedy:
+        now = padj < fit.alpha
+        n_up, gone = int((now & (lfc > 0)).sum()), called & ~now
         return Remedy(
             name, n_up, int(now.sum()) - n_up, int(gone.sum()), int((gone & anyway).sum()), int((now & ~called).sum())
         )
 
     return (
-        compare("group dispersions", group_test(fit, test, reference), cautious),
-        compare("recentred size factors", recentred_test(fit, shift_log2), np.zeros_like(called)),
-        compare("both", group_test(fit, test, reference, shift_log2=shift_log2), cautious),
+        compare("group dispersions", group_test(fit, test, reference).padj, fit.lfc, cautious),
+        compare("recentred size factors", recentred.padj, recentred.lfc, np.zeros_like(called)),
+        compare("both", both.padj, both.lfc, cautious),
     )
-
-
-def _adjusted(fit: NBFit, lfc: Array, se: Array, df: Array, pvalue: Array, *, filtering: bool) -> GroupTest:
-    pvalue = np.where(np.isfinite(fit.pvalue), pvalue, np.nan)
-    filtered = independent_filtering(fit.base_mean, pvalue, fit.alpha).padj if filtering else None
-    padj = benjamini_hochberg(pvalue) if filtered is None else filtered
-    return GroupTest(lfc, se, df, pvalue, padj)

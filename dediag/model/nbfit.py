@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dediag.model.coefficients import Data, Space
     from dediag.model.contrasts import Alternative, Contrast
     from dediag.model.design import Design
+    from dediag.model.group_test import GroupTest
     from dediag.model.trend import Trend
 
 
@@ -71,6 +72,7 @@ class NBFit:
     filter_threshold: float  # base mean
     filter_theta: float
     notices: tuple[str, ...] = ()
+    by_group: GroupTest | None = None  # where the test has each group's own dispersion
 
     @property
     def size_factors(self) -> NDArray[np.float64]:
@@ -139,24 +141,31 @@ class NBFit:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """DESeq2's result table, indexed by gene, with dispersions, Cook's distance and convergence."""
-        return pd.DataFrame(
-            {
-                "baseMean": self.base_mean,
-                "log2FoldChange": self.lfc,
-                "lfcSE": self.lfc_se,
-                "stat": self.stat,
-                "pvalue": self.pvalue,
-                "padj": self.padj,
-                "dispersion": self.dispersion,
-                "dispGeneEst": self.dispersion_gene,
-                "dispFit": self.dispersion_trend,
-                "dispOutlier": self.dispersion_outlier,
-                "maxCooks": self.max_cooks,
-                "converged": self.converged,
-            },
-            index=self.cohort.genes,
-        )
+        """DESeq2's result table, indexed by gene, with dispersions, Cook's distance and convergence.
+
+        With group dispersions also both groups' own and the degrees of freedom of each gene's test.
+        """
+        columns = {
+            "baseMean": self.base_mean,
+            "log2FoldChange": self.lfc,
+            "lfcSE": self.lfc_se,
+            "stat": self.stat,
+            "pvalue": self.pvalue,
+            "padj": self.padj,
+            "dispersion": self.dispersion,
+            "dispGeneEst": self.dispersion_gene,
+            "dispFit": self.dispersion_trend,
+            "dispOutlier": self.dispersion_outlier,
+            "maxCooks": self.max_cooks,
+            "converged": self.converged,
+        }
+        if self.by_group is not None:
+            columns |= {
+                "dispTest": self.by_group.dispersion_test,
+                "dispReference": self.by_group.dispersion_reference,
+                "df": self.by_group.df,
+            }
+        return pd.DataFrame(columns, index=self.cohort.genes)
 
     def summary(self) -> str:
         """DESeq2's summary lines."""

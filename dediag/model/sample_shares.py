@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dediag.cohort import frozen
-from dediag.model.exact import group_vectors
+from dediag.model.group_means import group_vectors
 from dediag.model.outliers import CooksRule, Means, distances
 from dediag.stats.fellows import fair_shares, mean_shares
 from dediag.stats.score_shares import ScoreParts, cross_group, leverages

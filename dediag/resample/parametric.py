@@ -11,6 +11,7 @@ import numpy as np
 
 from dediag.cohort import frozen
 from dediag.model.dispersion import group_dispersions
+from dediag.model.group_means import group_means
 from dediag.model.shrinkage import shrink
 from dediag.resample.permuted_residuals import PermutedResiduals
 from dediag.resample.streams import stream
@@ -23,21 +24,6 @@ if TYPE_CHECKING:
     from dediag.resample.plans import Simulations
 
     Array = NDArray[np.float64]
-
-
-def group_means(fit: NBFit) -> tuple[Array, Array]:
-    """Fitted means of the test and reference group at size factor 1: (n_genes,) each; NaN for a gene without counts.
-
-    With covariates, at their average over the samples of both groups, so that log2 of the ratio is the fitted fold
-    change. The floor of 0.5 is not applied.
-    """
-    test, reference = _masks(fit)
-    average = fit.design.matrix[test | reference].mean(axis=0)
-    share = test.sum() / (test.sum() + reference.sum())
-    return (
-        frozen(np.exp2(fit.coefficients @ (average + (1.0 - share) * fit.contrast.vector))),
-        frozen(np.exp2(fit.coefficients @ (average - share * fit.contrast.vector))),
-    )
 
 
 def _masks(fit: NBFit) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

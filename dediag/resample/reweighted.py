@@ -11,7 +11,7 @@ from dediag.cohort import frozen
 from dediag.model.coefficients import RIDGE
 from dediag.model.exact import floor_genes, optimum
 from dediag.model.fit import fit as fit_cohort
-from dediag.resample.parametric import group_means
+from dediag.model.group_means import group_means
 from dediag.stats.cohort_rate import cohort_rate
 from dediag.stats.weighted_error import dispersion_factor, se_factor, size
 

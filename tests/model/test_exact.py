@@ -15,9 +15,9 @@ from scipy.optimize import root
 from dediag.cohort import Cohort, frozen
 from dediag.model import coefficients as glm
 from dediag.model import exact, likelihood
-from dediag.model.exact import NEAR, exact_dispersions, floor_genes, group_vectors, iterations_alone, optimum
+from dediag.model.exact import NEAR, exact_dispersions, floor_genes, iterations_alone, optimum
 from dediag.model.fit import fit
-from dediag.resample.parametric import group_means
+from dediag.model.group_means import group_means, group_vectors
 from dediag.simulation import simulate
 
 CONTRAST = ("group", "case", "control")

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dediag.cohort import InputError
 from dediag.model.dispersion import group_dispersions
 from dediag.model.fit import fit
-from dediag.model.group_test import group_test, recentred_test, remedies
+from dediag.model.group_means import group_means
+from dediag.model.group_test import group_test, recentring, remedies
 from dediag.simulation import simulate
 
 
@@ -30,7 +32,6 @@ def test_equals_the_wald_test_where_all_dispersions_are_the_fits(unequal):
     same = [replace(g, map=main.dispersion, gene=np.full(1000, np.nan)) for g in (test, reference)]
     found = group_test(main, *same)
     assert found.lfc_se == pytest.approx(main.lfc_se, rel=1e-4, nan_ok=True)
-    assert np.array_equal(found.lfc, main.lfc, equal_nan=True)
     assert (found.pvalue >= main.pvalue)[np.isfinite(main.pvalue)].all()  # t instead of normal
 
 
@@ -60,19 +61,84 @@ def test_voided_p_values_stay_void_and_filtering_can_be_left_out(unequal):
     assert np.isfinite(found.padj[np.isfinite(found.pvalue)]).all()
 
 
-def test_recentring_moves_fold_changes_only(unequal):
+def refitted(main, **options):
+    return fit(
+        main.cohort, "~ group", ("group", "case", "control"), search="newton", size_factors=main.size_factors, **options
+    )
+
+
+def test_recentring_moves_all_fold_changes_by_their_median(unequal):
     main = unequal[0]
-    found = recentred_test(main, 0.1)
-    assert found.lfc == pytest.approx(main.lfc - 0.1, nan_ok=True)
-    unmoved = recentred_test(main, 0.0)
-    assert unmoved.pvalue == pytest.approx(main.pvalue, nan_ok=True)
-    assert unmoved.padj == pytest.approx(main.padj, nan_ok=True)
+    centre, found = recentring(main), refitted(main, recentre=True)
+    assert centre.n_genes > 500
+    high = main.base_mean > 1
+    np.testing.assert_allclose(found.lfc[high], main.lfc[high] - centre.shift_log2, atol=1e-3)
+    np.testing.assert_allclose(found.dispersion[high], main.dispersion[high], rtol=0.02)
+    assert recentring(found).shift_log2 == pytest.approx(0.0, abs=1e-6)
+    assert f"recentred: {centre.shift_log2:+.3f} log2" in found.notices[-1]
+
+
+def test_recentring_undoes_what_size_factors_did(unequal):
+    main = unequal[0]
+    wrong = main.size_factors * np.where(main.group_mask("case"), 0.8, 1.25)
+    moved = fit(main.cohort, "~ group", ("group", "case", "control"), size_factors=wrong, recentre=True)
+    high = main.base_mean > 10
+    np.testing.assert_allclose(
+        moved.lfc[high] - np.median(moved.lfc[high]), main.lfc[high] - np.median(main.lfc[high]), atol=5e-3
+    )
+
+
+def test_recentring_with_a_covariate_goes_by_control_genes_if_there_are_any():
+    cohort, _ = simulate(n_genes=400, n_test=8, n_reference=8, seed=5, composition_shift=0.5)
+    control = np.arange(400) % 2 == 0
+    age = np.linspace(-1, 1, 16)[np.random.default_rng(1).permutation(16)]
+    cohort = replace(cohort, samples=cohort.samples.assign(age=age), control_genes=control)
+    found = fit(cohort, "~ age + group", ("group", "case", "control"), search="newton", recentre=True)
+    use = control & (np.minimum(*group_means(found)) >= 10)
+    assert np.median(found.lfc[use]) == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_fit_with_group_dispersions_is_the_group_test(unequal):
+    main, test, reference = unequal
+    found, direct = refitted(main, dispersion="group"), group_test(main, test, reference)
+    assert np.array_equal(found.padj, direct.padj, equal_nan=True)
+    assert np.array_equal(found.lfc, main.lfc, equal_nan=True)
+    table = found.results
+    assert {"dispTest", "dispReference", "df"} <= set(table.columns)
+    assert (table["dispTest"] / table["dispReference"]).median() == pytest.approx(4.0, rel=0.3)
+    assert not {"dispTest", "df"} & set(main.results.columns)
+    stat = np.isfinite(direct.pvalue)
+    np.testing.assert_allclose((found.lfc / found.lfc_se)[stat], found.stat[stat])
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"dispersion": "groups"}, "dispersion is one of shared, group"),
+        ({"dispersion": "group", "test": "lrt", "reduced": "~ 1"}, "go with the Wald test"),
+        ({"recentre": True, "test": "lrt", "reduced": "~ 1"}, "go with the Wald test"),
+        ({"dispersion": "group", "n_test": 3}, "group case has 2 residual degrees of freedom; 3 are needed"),
+        ({"recentre": True, "n_genes": 20}, "have a mean count of 10 in both groups; 30 are needed"),
+        ({"dispersion": "group", "contrast": "age"}, "compares no two groups"),
+        ({"recentre": True, "contrast": "age"}, "no two groups"),
+    ],
+)
+def test_what_cannot_be_done_is_said(options, word):
+    options = dict(options)
+    n_test, n_genes, contrast = (
+        options.pop(k, d) for k, d in (("n_test", 5), ("n_genes", 200), ("contrast", ("group", "case", "control")))
+    )
+    cohort, _ = simulate(n_genes=n_genes, n_test=n_test, n_reference=6, seed=5)
+    cohort = replace(cohort, samples=cohort.samples.assign(age=np.random.default_rng(1).normal(size=n_test + 6)))
+    design = "~ group + age" if contrast == "age" else "~ group"
+    with pytest.raises(InputError, match=word):
+        fit(cohort, design, contrast, search="newton", **options)
 
 
 def test_remedies_count_what_vanishes_and_appears(unequal):
     main, test, reference = unequal
     called = np.nan_to_num(main.padj, nan=1.0) < main.alpha
-    for remedy in remedies(main, test, reference, 0.1, called):
+    for remedy in remedies(main, refitted(main, recentre=True), test, reference, called):
         assert remedy.n_up + remedy.n_down == called.sum() - remedy.vanish + remedy.appear
         assert 0 <= remedy.to_caution <= remedy.vanish
 
@@ -101,7 +167,7 @@ def test_calls_are_lost_to_the_difference_only_where_it_inflates_the_error_rate(
     )  # fmt: skip
     main = fit(cohort, "~ group", ("group", "case", "control"), search="newton")
     called = np.nan_to_num(main.padj, nan=1.0) < main.alpha
-    both = remedies(main, group_dispersions(main, "case"), group_dispersions(main, "control"), 0.0, called)[-1]
+    both = remedies(main, main, group_dispersions(main, "case"), group_dispersions(main, "control"), called)[-1]
     assert both.to_caution >= 10  # the t-test on fewer samples is always the more cautious one
     assert low <= both.to_difference / called.sum() <= high
 

@@ -7,8 +7,9 @@ import pytest
 
 from dediag.model import likelihood, sample_shares
 from dediag.model.coefficients import NATURAL_RIDGE
-from dediag.model.exact import floor_genes, group_vectors, optimum
+from dediag.model.exact import floor_genes, optimum
 from dediag.model.fit import fit
+from dediag.model.group_means import group_vectors
 from dediag.model.sample_shares import cooks_shares, score_parts
 from dediag.simulation import simulate
 from dediag.stats.score_shares import cross_group

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dediag.model.fit import fit
-from dediag.resample.parametric import CountModel, group_means
+from dediag.model.group_means import group_means
+from dediag.resample.parametric import CountModel
 from dediag.resample.plans import Simulations
 from dediag.simulation import Population, simulate
 
