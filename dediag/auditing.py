@@ -23,7 +23,8 @@ from dediag.model.fit import fit
 from dediag.progress import Progress, silent
 from dediag.resample.aside import Aside
 from dediag.resample.workers import WorkersLost
-from dediag.study import AuditSettings, Study
+from dediag.settings import AuditSettings
+from dediag.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

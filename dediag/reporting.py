@@ -14,7 +14,7 @@ from dediag.finding import Table
 from dediag.progress import Progress, silent
 from dediag.report.report import Design, FitSummary, InputFile, Inputs, Report, Stratum
 from dediag.resample.workers import execution
-from dediag.study import AuditSettings
+from dediag.settings import AuditSettings
 from dediag.synthesis import explain
 
 if TYPE_CHECKING:

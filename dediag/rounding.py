@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MOST = 18  # digits; 17 tell any two floats apart
 
@@ -39,6 +43,11 @@ def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """`1 gene`, `1,200 genes`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
 def span(low: float | None, high: float | None) -> str:

@@ -16,7 +16,9 @@ from dediag.cohort import frozen
 from dediag.model.group_test import EXPRESSED
 from dediag.progress import Progress, silent
 from dediag.resample import draws
+from dediag.resample.plans import Simulations
 from dediag.resample.streams import stream
+from dediag.settings import AuditSettings
 from dediag.stats.error_model import ErrorModel
 from dediag.stats.error_rate import log_variance
 from dediag.stats.fellows import most
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from dediag.resample.parametric import Effects
     from dediag.resample.plans import Plan, Subsets
     from dediag.resample.workers import Execution
+    from dediag.stats.error_model import Estimate
     from dediag.stats.strata import Stratum
 
     Array = NDArray[np.float64]
@@ -49,18 +52,6 @@ SHIFT_KNOTS = np.linspace(-4.0, 4.0, 9)  # log2 ratios of dispersions at which t
 LEFT_OUT = 50  # most samples that are left out in turn ...
 FELLOWS = 5  # ... and how many of them are of the same group at least, if it has so many
 DIFFERENT = 0.75  # most of the larger group that a draw takes whose list is compared with that of other draws
-
-
-@dataclass(frozen=True)
-class AuditSettings:
-    """How much an audit computes, and the cut-off of its calls."""
-
-    draws: int = 100  # balanced draws, and half as many control draws
-    draw_size: int | None = None  # samples per group in a balanced draw; None: the size of the smaller group
-    permutations: int = 200
-    bootstraps: int = 50  # simulated cohorts
-    alpha: float = 0.1  # adjusted p below which a gene is called
-    all_genes: bool = False  # glm_agreement: every gene instead of a stratified sample
 
 
 @dataclass(frozen=True)
@@ -188,6 +179,14 @@ class Study:
 
         return group_dispersions(self.fit, _level(self.fit.contrast.reference))
 
+    @property
+    def has_group_dispersions(self) -> bool:
+        """Whether both groups have dispersions of their own."""
+        try:
+            return bool(self.group_dispersion_test.df and self.group_dispersion_reference.df)
+        except (ValueError, ArithmeticError):
+            return False
+
     @cached_property
     def recentred(self) -> NBFit:
         """The main fit with recentred size factors; raises InputError where too few genes are well expressed."""
@@ -235,12 +234,17 @@ class Study:
         return ErrorModel(common * depth[0], common * depth[1], self.fit.dispersion, n1, n2, SHIFT_KNOTS, known)
 
     @cached_property
+    def predicted_size(self) -> Estimate:
+        """Mean over tested genes of the error rate at nominal 5 %, with the interval that the ratio's gives it."""
+        tested = np.isfinite(self.fit.pvalue) & np.isfinite(self.fit.dispersion) & (self.fit.base_mean > 0)
+        return self.error_model.take(tested).mean_size(self.dispersion_ratio.estimates()[0])
+
+    @cached_property
     def own_dispersions(self) -> tuple[Array, Array]:
         """Dispersions of the test and the reference group, (n_genes,) each: their own if known, else the shared."""
-        try:
+        own = self.fit.dispersion, self.fit.dispersion
+        if self.has_group_dispersions:
             own = self.group_dispersion_test.map, self.group_dispersion_reference.map
-        except (ValueError, ArithmeticError):
-            own = self.fit.dispersion, self.fit.dispersion
         test, reference = (frozen(np.where(np.isfinite(phi), phi, self.fit.dispersion)) for phi in own)
         return test, reference
 
@@ -282,19 +286,19 @@ class Study:
     @cached_property
     def control_draws(self) -> Subsets | None:
         """Draws as precise as the balanced ones at the original ratio; None below 3 samples a group."""
-        settings = self.settings
-        return draws.control(
-            self.fit,
-            -(-settings.draws // 2),
-            settings.draw_size,
-            self.log_variance_ratio or 1.0,
-            self.rng("control draws"),
-        )
+        size, ratio = self.settings.draw_size, self.log_variance_ratio or 1.0
+        return draws.control(self.fit, -(-self.settings.draws // 2), size, ratio, self.rng("control draws"))
 
     @cached_property
     def half_draws(self) -> Subsets | None:
         """Half of each group; None where every sample would be taken, or no draw has full rank."""
         return draws.halves(self.fit, self.settings.draws, self.rng("half draws"))
+
+    @property
+    def without_effect(self) -> Simulations:
+        """Cohorts in which no gene has an effect, each group with its own dispersions (where it has them)."""
+        n = -(-self.settings.bootstraps // 2)  # ten thousand genes in each: enough for an error rate
+        return Simulations(n, self.seed, "none", "group", keep=("pvalue",), what="refits of cohorts without effect")
 
     @property
     def repeated_draws(self) -> Subsets | None:
@@ -327,10 +331,9 @@ class Study:
     @cached_property
     def log_variance_ratio(self) -> float | None:
         """Median over expressed genes of v1/v2, v = 1/mean + group dispersion; None without group dispersions."""
-        try:
-            test, reference = self.group_dispersion_test, self.group_dispersion_reference
-        except (ValueError, ArithmeticError):
+        if not self.has_group_dispersions:
             return None
+        test, reference = self.group_dispersion_test, self.group_dispersion_reference
         expressed = np.minimum(self.mean_test, self.mean_reference) >= EXPRESSED
         if not expressed.any():
             return None

@@ -20,8 +20,8 @@ import numpy as np
 
 from dediag.auditing import open_study
 from dediag.diagnostics.imbalance import SHIFT_LIMIT, SMALLEST_MEAN
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
-from dediag.study import AuditSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,8 +28,8 @@ import dediag
 from dediag.auditing import open_study
 from dediag.cohort import Cohort, frozen
 from dediag.diagnostics import imbalance, influence, replicability
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
-from dediag.study import AuditSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,8 +16,8 @@ from dediag.finding import Metric, Status, Verdict
 from dediag.report.report import from_json, to_json
 from dediag.resample.plans import Subsets
 from dediag.resample.workers import Execution, InProcess
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
-from dediag.study import AuditSettings
 
 CONTRAST = ("group", "case", "control")
 SUBSET = Subsets(((0, 1, 2, 6, 7, 8),))

@@ -20,8 +20,8 @@ from dediag import auditing
 from dediag.contract import NotAssessable, registered
 from dediag.finding import Finding, Status
 from dediag.report.plain import plain
+from dediag.settings import AuditSettings
 from dediag.simulation import FAULTS, simulate
-from dediag.study import AuditSettings
 
 if TYPE_CHECKING:
     from dediag.auditing import Audit

@@ -20,7 +20,7 @@ from dediag.cli import bar, main
 from dediag.diagnostics import imbalance
 from dediag.report.report import to_json
 from dediag.resample.ensemble import partition
-from dediag.study import AuditSettings
+from dediag.settings import AuditSettings
 
 DESIGN = ["--design", "~ group", "--contrast", "group", "case", "control"]
 MANY = ["--only", "imbalance", "--draws", "150"]  # many blocks, which take seconds

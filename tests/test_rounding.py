@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dediag.rounding import apart, counted, fixed, settled, span
+from dediag.rounding import apart, counted, fixed, listed, settled, span
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
@@ -40,6 +40,10 @@ def test_apart() -> None:
 )  # fmt: skip
 def test_no_negative_zero(value, sign, text) -> None:
     assert fixed(value, 3, sign=sign) == text
+
+
+def test_listed():
+    assert [listed(list("abc")[:k]) for k in range(4)] == ["", "a", "a and b", "a, b and c"]
 
 
 def test_counted() -> None:

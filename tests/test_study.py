@@ -9,8 +9,8 @@ import pytest
 
 from dediag.auditing import open_study
 from dediag.resample.plans import Subsets
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
-from dediag.study import AuditSettings
 
 CONTRAST = ("group", "case", "control")
 

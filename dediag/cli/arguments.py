@@ -184,9 +184,9 @@ def _amount(command: Parser) -> None:
     add(
         "--permutations",
         type=_whole(1),
-        default=200,
+        default=100,
         metavar="N",
-        help="label permutations (200); kept for null_calibration, no diagnostic asks for them yet",
+        help="label permutations, and half as many mock splits (100)",
     )
     add("--bootstraps", type=_whole(1), default=50, metavar="N", help="simulated cohorts (50)")
     add("--only", type=_names, metavar="IDS", help="these diagnostics only, comma-separated")

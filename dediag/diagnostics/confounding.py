@@ -42,7 +42,7 @@ from dediag import drawing
 from dediag.cohort import InputError
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
-from dediag.resample.covariates import columns, refit_with, technical
+from dediag.resample.covariates import columns, refit_with, surrogate, technical, variable_genes
 from dediag.rounding import counted, settled
 from dediag.stats import association
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 # Chance alone makes an association in at most 1 % of studies, whatever the sizes: the p-values are of permutations.
 ASSOCIATION_LIMIT = 0.5  # of Cramer's V or the correlation: a quarter of the groups' variance
 CHANCE = 0.01  # p-value, times the number of columns
-DEPTH_LIMIT = 2.0  # ratio of the groups' median depths, or its inverse
+DEPTH_LIMIT = 2.5  # ratio of the groups' median depths, or its inverse
 INFLATION_LIMIT = 4.0  # of the variance of the contrast: standard errors doubled
 PERMUTATIONS = 4_999
 COMPONENTS, COMPONENT_GENES = 5, 1_000  # of the most variable ones
@@ -124,8 +124,7 @@ def compute(study: Study) -> Confounding:
     known = columns(fit, both)
     repeated = [c for c in known if c.individuals or _nested(c, is_test)]
     listed = [c for c in known if c not in repeated]
-    varying = np.log2(study.normalized[:, both] + 1.0)
-    varying = varying[np.argsort(-varying.var(axis=1), kind="stable")[:COMPONENT_GENES]]
+    varying = variable_genes(study.normalized[:, both], COMPONENT_GENES)
     scores, shares = association.principal_components(varying, min(COMPONENTS, is_test.size - 1))
     sizes = (study.n_test, study.n_reference)
 
@@ -162,10 +161,9 @@ def compute(study: Study) -> Confounding:
         explained=association.variance_explained(scores, is_test[:, None].astype(np.float64)),
     )
     worst = next((c for c in listed if result.worst is not None and c.name == result.worst.name), None)
-    left = association.residuals(varying.T, fit.design.matrix[both]).T
-    surrogate = association.principal_components(left, 1)[0]
+    factor = surrogate(varying, fit.design.matrix[both])
     with_worst = None if worst is None else _calls_with(study, worst.matrix, both)
-    with_surrogate = _calls_with(study, surrogate / surrogate.std(), both) if surrogate.std() > 0.0 else None
+    with_surrogate = None if factor is None else _calls_with(study, factor, both)
     before = _calls(fit)
     return replace(
         result,

@@ -87,18 +87,8 @@ def plan(study: Study) -> Mapping[str, Plan]:
 
 
 def _swapped(study: Study) -> Simulations:
-    by_group = _group_dispersions_exist(study)
-    return Simulations(
-        study.settings.bootstraps, study.seed, "swapped", "group" if by_group else "shared", residuals="permuted",
-        keep=(),
-    )  # fmt: skip
-
-
-def _group_dispersions_exist(study: Study) -> bool:
-    try:
-        return study.group_dispersion_test is not None and study.group_dispersion_reference is not None
-    except (ValueError, ArithmeticError):  # too few samples, or a group that varies no more than Poisson counts
-        return False
+    n, by_group = study.settings.bootstraps, study.has_group_dispersions
+    return Simulations(n, study.seed, "swapped", "group" if by_group else "shared", residuals="permuted", keep=())
 
 
 def compute(study: Study) -> SignAsymmetry:
@@ -115,7 +105,7 @@ def compute(study: Study) -> SignAsymmetry:
         whole=calls.between(0.0, np.inf),
         strata=tuple(calls.between(low, high) for low, high in pairwise((0.0, *STRATUM_EDGES, np.inf))),
         trend_with_mean=spearman(sign, np.log(fit.base_mean[called])) if called.any() else None,
-        own_dispersions=_group_dispersions_exist(study),
+        own_dispersions=study.has_group_dispersions,
         groups=(str(fit.contrast.test), str(fit.contrast.reference)),
         sizes=(study.n_test, study.n_reference),
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from dediag.cohort import InputError, frozen
 from dediag.model.design import FEW_LEVELS, Design, check_rank
 from dediag.model.fit import fit as fit_cohort
+from dediag.stats import association
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -81,6 +82,23 @@ def technical(fit: NBFit, both: Mask) -> list[Column]:
     }
     ranks = np.arange(counts.shape[1])
     return [Column(name, values, ranks, in_design=False, counter=False) for name, values in measures.items()]
+
+
+def variable_genes(normalised: Array, most: int) -> Array:
+    """log2(x + 1) of the most variable genes of normalised counts (n_genes, n_samples): (at most `most`, n_samples)."""
+    values = np.log2(normalised + 1.0)
+    return np.asarray(values[np.argsort(-values.var(axis=1), kind="stable")[:most]])
+
+
+def surrogate(values: Array, matrix: Array) -> Array | None:
+    """What moves these genes (n_genes, n_samples) together beside the design (n_samples, p): (n_samples, 1), scaled.
+
+    The first component of the residuals; None where the design leaves nothing over.
+    """
+    left = association.residuals(values.T, matrix).T
+    scores = association.principal_components(left, 1)[0]
+    spread = float(scores.std())
+    return scores / spread if spread > 0.0 else None
 
 
 def refit_with(fit: NBFit, extra: Array, both: Mask, size_factors: str | ArrayLike) -> NBFit | InputError:

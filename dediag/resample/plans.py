@@ -26,12 +26,13 @@ class Relabelled:
     """Refit these sets of samples with other labels: `test` names those that are called the test group.
 
     All other samples of the set that belong to one of the two groups are called the reference group; samples of further
-    levels keep theirs.
+    levels keep theirs. winsorised: quantile at which each gene's counts are cut, over all samples of the two groups.
     """
 
     rows: tuple[tuple[int, ...], ...]
     test: tuple[tuple[int, ...], ...]  # for each refit, some of its rows
     keep: tuple[Kept, ...] = ()
+    winsorised: float | None = None
     what: str = "refits of relabelled samples"
 
 

@@ -17,6 +17,7 @@ from dediag.resample.parametric import CountModel
 from dediag.resample.plans import Kept, Plan, Relabelled, Subsets
 from dediag.resample.relabelled import relabelled
 from dediag.resample.streams import stream
+from dediag.resample.winsorised import winsorised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -90,9 +91,16 @@ def _refits(plan: Plan, fit: NBFit, size_factors: str | ArrayLike, first: int, l
     elif isinstance(plan, Relabelled):
         rows, test = plan.rows[first:last], plan.test[first:last]
         designs = [_design(relabelled, fit.design, fit.contrast, r, t) for r, t in zip(rows, test, strict=True)]
-        yield from _together(fit, fit.cohort.counts, rows, designs, size_factors)
+        counts = fit.cohort.counts if plan.winsorised is None else _winsorised(fit, plan.winsorised)
+        yield from _together(fit, counts, rows, designs, size_factors)
     else:
         yield from _simulated(plan, fit, size_factors, first, last)
+
+
+@lru_cache(maxsize=1)  # one plan comes in many blocks
+def _winsorised(fit: NBFit, quantile: float) -> Array:
+    groups = fit.group_mask(str(fit.contrast.test)) | fit.group_mask(str(fit.contrast.reference))
+    return winsorised(fit.cohort.counts, fit.normalisation, groups, quantile)
 
 
 @lru_cache(maxsize=2)  # one plan comes in many blocks, and its residuals take as long as ten refits

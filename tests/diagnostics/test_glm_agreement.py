@@ -11,8 +11,9 @@ from dediag.contract import NotAssessable
 from dediag.diagnostics import glm_agreement
 from dediag.finding import Status
 from dediag.model.fit import fit
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
-from dediag.study import AuditSettings, Study
+from dediag.study import Study
 
 
 def study(cohort, formula="~ group", **settings):

@@ -14,8 +14,9 @@ from dediag.diagnostics import group_weights
 from dediag.diagnostics.group_weights import DOWN, IDENTITY, MEAN_ONE, compute, draw, judge, metrics, plan, tables
 from dediag.finding import Status
 from dediag.model.fit import fit
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
-from dediag.study import AuditSettings, Study
+from dediag.study import Study
 
 CONTRAST = ("group", "case", "control")
 

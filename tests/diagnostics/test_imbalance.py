@@ -14,9 +14,10 @@ from dediag.diagnostics import imbalance
 from dediag.diagnostics.imbalance import DIAGNOSTIC, compute, draw, judge, metrics, plan, tables
 from dediag.finding import Status
 from dediag.model.fit import fit
+from dediag.settings import AuditSettings
 from dediag.simulation import Population, simulate
 from dediag.stats.error_model import Estimate
-from dediag.study import AuditSettings, Study
+from dediag.study import Study
 
 CONTRAST = ("group", "case", "control")
 EVEN = Population(asymptote=0.1, extra=0.0, dispersion_sd=0.01, log_mean_sd=1.0)

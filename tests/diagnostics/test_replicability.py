@@ -14,11 +14,11 @@ from dediag.contract import NotAssessable
 from dediag.diagnostics import influence
 from dediag.diagnostics.replicability import DIAGNOSTIC, STABLE, compute, draw, judge, metrics, plan, tables
 from dediag.finding import Status
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
 from dediag.stats.adjust import benjamini_hochberg
 from dediag.stats.combination import twice_median
 from dediag.stats.control_variate import Expectation
-from dediag.study import AuditSettings
 
 CONTRAST = ("group", "case", "control")
 

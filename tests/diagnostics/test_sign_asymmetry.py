@@ -15,9 +15,9 @@ from dediag.contract import NotAssessable
 from dediag.diagnostics import sign_asymmetry
 from dediag.finding import Status
 from dediag.model.fit import fit
+from dediag.settings import AuditSettings
 from dediag.simulation import draw_counts, simulate
 from dediag.stats.call_split import Calls
-from dediag.study import AuditSettings
 
 SETTINGS = AuditSettings(bootstraps=16)
 

@@ -10,8 +10,8 @@ import pytest
 from dediag.auditing import open_study
 from dediag.resample.expected_draws import PER_COHORT, Expected, ExpectedArms, expected, plan
 from dediag.resample.plans import Subsets
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
-from dediag.study import AuditSettings
 
 CONTRAST = ("group", "case", "control")
 MADE = {"balanced": 30, "control": 30}

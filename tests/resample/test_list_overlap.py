@@ -13,8 +13,8 @@ from dediag.auditing import open_study
 from dediag.diagnostics.replicability import COHORTS
 from dediag.resample.list_overlap import DRAWS_PER_COHORT, list_overlap, simulations
 from dediag.resample.plans import Subsets
+from dediag.settings import AuditSettings
 from dediag.simulation import simulate
-from dediag.study import AuditSettings
 
 CONTRAST = ("group", "case", "control")
 
