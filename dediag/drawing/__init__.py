@@ -173,8 +173,8 @@ def beside_expected(
 ) -> None:
     """Observed values (n,) beside the expected ones and their range, one place for each label."""
     at = np.arange(len(labels), dtype=float)
-    intervals(ax, at, expected, low, high, role="expected", label="expected")
-    cloud(ax, at, observed, "observed", label="observed", size=40)
+    intervals(ax, at - 0.1, expected, low, high, role="expected", label="expected")
+    cloud(ax, at + 0.1, observed, "observed", label="observed", size=40)
     ax.set_xticks(at, labels, rotation=30, ha="right")
 
 
