@@ -284,8 +284,8 @@ def tables(result: NullCalibration) -> list[Table]:
     return [
         Table(
             "nulls",
-            f"Share of genes with p < .05 (size) and calls (hits) where nothing is to be found; the study calls "
-            f"{result.called.sum():,}. There are {result.distinct:,} distinct splits of the labels, the study's among them.",
+            "Share of genes with p < .05 (size) and calls (hits) where nothing is to be found; the study calls "
+            f"{result.called.sum():,}. Of {result.distinct:,} distinct splits of the labels the study's is one.",
             by_null,
         ),
         Table(

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "PAIR", "SEQUENTIAL", "SERIES", "SQUARE", "STYLES", "WIDE", "Style", "band", "cloud", "curve", "diagonal",
-    "histogram", "intervals", "legend", "new_figure", "reference_line", "ribbon", "to_svg",
+    "PAIR", "SEQUENTIAL", "SERIES", "SQUARE", "STYLES", "WIDE", "Style", "band", "beside_expected", "cloud", "curve",
+    "diagonal", "histogram", "intervals", "legend", "new_figure", "reference_line", "ribbon", "to_svg",
 ]  # fmt: skip
 
 WIDE = (7.2, 4.0)  # inches: one panel, the width of the report's text
@@ -166,6 +166,16 @@ def intervals(
         at, middle, yerr=error, color=style.color, marker=style.marker, linestyle="none", markersize=6.0,
         elinewidth=1.4, capsize=3.0, label=label,
     )  # fmt: skip
+
+
+def beside_expected(
+    ax: Axes, labels: Sequence[str], observed: ArrayLike, expected: ArrayLike, low: ArrayLike, high: ArrayLike
+) -> None:
+    """Observed values (n,) beside the expected ones and their range, one place for each label."""
+    at = np.arange(len(labels), dtype=float)
+    intervals(ax, at - 0.1, expected, low, high, role="expected", label="expected")
+    cloud(ax, at + 0.1, observed, "observed", label="observed", size=40)
+    ax.set_xticks(at, labels, rotation=30, ha="right")
 
 
 def reference_line(

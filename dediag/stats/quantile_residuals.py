@@ -37,6 +37,12 @@ def quantile_residuals(counts: Array, mean: ArrayLike, dispersion: ArrayLike, ji
     return np.asarray(np.where(mu > 0.0, ndtri(np.clip(uniform, EDGE, 1.0 - EDGE)), np.nan))
 
 
+def zero_probability(mean: ArrayLike, dispersion: ArrayLike) -> Array:
+    """P(Y = 0) of negative binomial counts: (1 + dispersion mean)^(-1 / dispersion); broadcasts."""
+    phi = np.maximum(np.asarray(dispersion, np.float64), SMALLEST_DISPERSION)
+    return np.asarray(np.exp(-np.log1p(phi * np.asarray(mean, np.float64)) / phi))
+
+
 def gamma_factor(residual: Array, shape: ArrayLike) -> Array:
     """The gamma variable of mean one and variance 1/shape at a standard normal residual's quantile; broadcasts."""
     k = np.asarray(shape, np.float64)

@@ -149,7 +149,7 @@ def test_tables_and_figure():
     assert nulls.columns["null"] == [*(f"{name}{end}" for name in plain for end in ("", ", winsorised")), "bootstrap"]
     assert nulls.columns["replicates"] == [40, 10, 20, 5, 5]
     assert 5 < len(set(genes.columns["gene_id"])) <= 50
-    assert set(samples.columns["sample"]) == {f"s{k:03d}" for k in range(6, 26)}
+    assert set(samples.columns["sample"]) == {f"s{k:03d}" for k in range(5, 25)}
     assert sum(samples.columns["share"]) == pytest.approx(1.0)
     (figure,) = draw(reference_cohort())
     assert figure.svg == draw(reference_cohort())[0].svg
