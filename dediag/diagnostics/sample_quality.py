@@ -68,8 +68,8 @@ if TYPE_CHECKING:
 
 # In 472 healthy cohorts (3 v 3 to 71 v 29, 500 to 2,000 genes; no, few or many effects) none warned: weights at least
 # .71 of the fellows'. With a bad sample (1.5 log2) 140 of 140 warned or failed and named it: .12 at most. In 5,634
-# healthy cohorts no sample was suspected (54 % of the votes at most, where the groups are told apart); of swapped pairs
-# 428 of 428 were named, and nobody else (5 v 20 to 20 v 8, many effects). The lowest weights of eight real studies: .66,
+# healthy cohorts no sample was suspected (54 % of the votes at most where the groups are told apart); of swapped pairs
+# 428 of 428 were named and nobody else (5 v 20 to 20 v 8, many effects). The lowest weights of eight real studies: .66,
 # .63, .28, .27, .23, .14, .10 and, in schurch2016, .03.
 WEIGHT_LIMIT = 0.25  # of the fellows' weight, depth allowed for: four times the variance
 SPREADS = 3.0  # robust standard deviations below the fellows
