@@ -13,13 +13,14 @@ Each sample is asked four things:
 - Is it on the wrong side? The 50 genes that tell the groups apart best WITHOUT the sample vote whether it is nearer to
   the other group's mean. From 80 % of the votes on it looks like the other group: in both groups such samples look
   exchanged (fails), in one they may as well lack the group's effect, like mild cases (warns). Where the typical sample
-  is not placed in its own group, the check cannot work and `suspected_swap` is null.
+  is not placed in its own group the check cannot work, and where a fifth of a group is nearer to the other one a factor
+  splits them unevenly (warns): `suspected_swap` is null.
 - Is it of the recorded sex? Asked where XIST or genes of the Y chromosome are among the genes and a column of the
   sample table holds nothing but sexes. Another sex than recorded fails.
 - How far is it from its group? Distances, correlations and SERE (1 is counting noise alone): for reading only.
 
-`n_calls_weighted` is the number of calls when the weights are used in the fit. The test does not know that they come
-from the same data: with few samples it makes the list look too good.
+`n_calls_weighted` counts the calls of a fit with the weights; of few samples, whose weights the test takes for known,
+it is too large.
 
 How to read it: a dot far below its bar varies more than the model knows; a dot above the line of votes is nearer to the
 other group. Low weight alone is a reason to look and to weigh, not to leave a sample out.
@@ -31,8 +32,7 @@ alike; 2, like those of a pair with a coefficient of its own, share one weight. 
 
 References:
 - Ritchie et al. (2006) Empirical array quality weights in the analysis of microarray data. BMC Bioinformatics 7:261
-- Liu et al. (2015) Why weight? Modelling sample and observational level variability improves power in RNA-seq analyses.
-  Nucleic Acids Res 43:e97
+- Liu et al. (2015) Why weight? Modelling sample and observational level variability. Nucleic Acids Res 43:e97
 - Smyth (2002) An efficient algorithm for REML in heteroscedastic regression. J Comput Graph Stat 11:836
 - Schulze et al. (2012) SERE: single-parameter quality control and sample comparison for RNA-Seq. BMC Genomics 13:524
 - Ambroise, McLachlan (2002) Selection bias in gene extraction. PNAS 99:6562
@@ -69,8 +69,8 @@ if TYPE_CHECKING:
 # In 472 healthy cohorts (3 v 3 to 71 v 29, 500 to 2,000 genes; no, few or many effects) none warned: weights at least
 # .71 of the fellows'. With a bad sample (1.5 log2) 140 of 140 warned or failed and named it: .12 at most. In 5,634
 # healthy cohorts no sample was suspected (54 % of the votes at most where the groups are told apart); of swapped pairs
-# 428 of 428 were named and nobody else (5 v 20 to 20 v 8, many effects). The lowest weights of eight real studies: .66,
-# .63, .28, .27, .23, .14, .10 and, in schurch2016, .03.
+# 1,223 of 1,224 were named and nobody else (5 v 20 to 20 v 8, many effects). The lowest weights of eight real studies:
+# .66, .63, .28, .27, .23, .14, .10 and, in schurch2016, .03.
 WEIGHT_LIMIT = 0.25  # of the fellows' weight, depth allowed for: four times the variance
 SPREADS = 3.0  # robust standard deviations below the fellows
 VERY_LOW = 0.1  # of the fellows' weight, fails with ...
@@ -154,8 +154,7 @@ def judge(result: SampleQuality) -> Verdict:
     if alarms:
         first = max(alarms, key=lambda alarm: alarm.status.severity)
         also = "".join(f" Also: {alarm.headline}" for alarm in alarms if alarm is not first)
-        lost = None if calls is None else calls.lost
-        return Verdict(first.status, first.headline + note, first.advice + also, lost)
+        return Verdict(first.status, first.headline + note, first.advice + also, None if calls is None else calls.lost)
     headline = (
         f"No sample is out of line: the lowest weight, that of {result.samples[i]}, is {_times(result)}; "
         f"{_placed(result)}.{note}"
@@ -184,8 +183,8 @@ def _placed(result: SampleQuality) -> str:
     if swap.most is None or not swap.told_apart:
         return "the groups cannot be told apart without the sample in question, so a swap could not be seen"
     share = settled(100.0 * float(swap.votes[swap.most]), 100.0 * SWAP_VOTES, digits=2)
-    most = result.samples[swap.most]
-    return f"at most {share}% of the genes place one in the other group ({most}, limit {SWAP_VOTES:.0%})"
+    placed = f"at most {share}% of the genes place one in the other group"
+    return f"{placed} ({result.samples[swap.most]}, limit {SWAP_VOTES:.0%})"
 
 
 def _swap(result: SampleQuality) -> Verdict | None:
@@ -193,16 +192,18 @@ def _swap(result: SampleQuality) -> Verdict | None:
     at, swap = result.misplaced, result.places.swap
     if not at.size:
         return None
-    if swap.too_many(SWAP_VOTES):
-        said = f"{at.size} samples look like the other group: too many to be mistaken one by one."
-        return Verdict(Status.WARN, said, "Look for a factor that splits the groups unevenly: batch, tissue, sex.")
+    if swap.blurred:
+        said = (
+            f"{at.size} of {len(result.samples)} samples look like the other group (limit 0) and more lie in between:"
+        )
+        said += " not mistakes one by one but an unrecorded factor that splits the groups unevenly."
+        return Verdict(Status.WARN, said, "Look for a factor that splits the groups unevenly: batch, tissue, damage.")
     names = [f"{result.samples[k]} ({swap.votes[k]:.0%}, labelled {result.groups[result.group[k]]})" for k in at]
     voting = f"share of the genes chosen without it that place it in the other group, limit {SWAP_VOTES:.0%}"
     if len(set(result.group[at])) == 2:
         said = f"Samples of both groups look exchanged: {', '.join(names)}; {voting}."
         return Verdict(Status.FAIL, said, "Trace their labels (sex, genotype, records) and correct or leave out.")
-    look = "looks" if at.size == 1 else "look"
-    said = f"{', '.join(names)} {look} like the other group; {voting}: mislabelled, or without the group's effect."
+    said = f"Like the other group: {', '.join(names)}; {voting}. Mislabelled, or without the group's effect."
     return Verdict(Status.WARN, said, "Trace the label (sex, genotype, records), and report the result without it too.")
 
 
@@ -237,7 +238,7 @@ def metrics(result: SampleQuality) -> list[Metric]:
     """The numbers of report.json."""
     i, weights, swap, calls = result.worst, result.weights, result.places.swap, result.calls
     suspects = ", ".join(result.samples[k] for k in result.misplaced) or "none"
-    known = swap.told_apart and not swap.too_many(SWAP_VOTES)
+    known = swap.told_apart and not (swap.blurred and result.misplaced.size)
     bounds = float(weights.expected[:, i].min()), float(weights.expected[:, i].max())
     votes = None if swap.most is None else float(swap.votes[swap.most])
     return [
@@ -328,13 +329,12 @@ def _draw_places(result: SampleQuality) -> Figure:
     right.set(title="Is it on the wrong side?")
     for ax in (left, right):
         drawing.legend(ax)
-    most = "not asked" if swap.most is None else f"at most {swap.votes[swap.most]:.0%}"
     return Figure(
         "places",
         drawing.to_svg(figure),
         "Left: samples by principal component of the transformed counts. Right: share of the genes that tell the "
         "groups apart best without the sample and place it nearer to the other group.",
-        f"Samples by component and group; genes for the other group: {most}.",
+        f"Samples by component and group; {_placed(result)}.",
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VOTERS = 50  # genes
 TOLD_APART = 0.35  # votes of a group's typical sample for the other group: up to here the check works
-MOST_SWAPPED = 0.2  # share of a group: of more than that, and of more than one, a factor must be at work
+AWAY, MOST_AWAY = 0.5, 0.2  # votes from which a sample is nearer to the other group, and share of a group that may be
 NO_LEVERAGE_LEFT = 1e-6  # a sample that determines a coefficient alone cannot be left out
 
 
@@ -49,10 +49,15 @@ class SwapCheck:
         """Positions of the samples with so many votes for the other group, if the groups can be told apart."""
         return np.flatnonzero((np.nan_to_num(self.votes) >= limit) & self.told_apart)
 
-    def too_many(self, limit: float) -> bool:
-        """Whether more samples are misplaced than mistakes would explain."""
-        found = np.bincount(self.group[self.misplaced(limit)], minlength=2)
-        return bool((found > np.maximum(1.0, MOST_SWAPPED * np.bincount(self.group, minlength=2))).any())
+    @property
+    def blurred(self) -> bool:
+        """Whether more samples are nearer to the other group than mistakes would explain: a hidden factor is at work.
+
+        A swapped sample stands alone beside others that are at home. Where an unrecorded factor splits the groups
+        unevenly, samples lie all the way from one group to the other.
+        """
+        away = np.bincount(self.group[np.nan_to_num(self.votes) >= AWAY], minlength=2)
+        return bool((away > np.maximum(1.0, MOST_AWAY * np.bincount(self.group, minlength=2))).any())
 
 
 def votes_for_other(values: Array, design: Array, contrast: Array, test: Mask, reference: Mask) -> Array:

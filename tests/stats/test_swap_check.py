@@ -66,13 +66,17 @@ def test_a_batch_does_not_hide_or_feign_a_swap():
     np.testing.assert_allclose(votes(values + shift, design(batch)), votes(values, design(batch)))
 
 
-def test_too_many_misplaced_samples_are_no_mistakes():
-    few = np.full(14, 0.1)
-    few[[0, 7]] = 0.9
-    many = few.copy()
-    many[8] = 0.9  # two of eight
-    assert not SwapCheck(few, GROUP).too_many(0.8)
-    assert SwapCheck(many, GROUP).too_many(0.8)
+def test_a_swapped_pair_stands_alone_and_a_factor_does_not():
+    alone = np.full(14, 0.1)
+    alone[[0, 7]] = 0.9
+    factor = alone.copy()
+    factor[8] = 0.6  # two of eight are nearer to the other group
+    assert not SwapCheck(alone, GROUP).blurred
+    assert SwapCheck(factor, GROUP).blurred
+    assert not any(SwapCheck(votes(cohort(seed, swapped=True)), GROUP).blurred for seed in range(5))
+
+
+def test_what_is_unknown_is_not_told_apart():
     unknown = SwapCheck(np.full(14, np.nan), GROUP)
     assert unknown.most is None
     assert not unknown.told_apart
