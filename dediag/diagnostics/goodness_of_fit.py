@@ -46,10 +46,11 @@ import numpy as np
 from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
+from dediag.model.group_test import EXPRESSED
 from dediag.resample.simulated_residuals import OTHER, REFERENCE, TEST, Judging, observed, simulated
 from dediag.rounding import settled, span
 from dediag.stats.residual_sets import ResidualSets, columns, known
-from dediag.study import EXPRESSED, RATIO_EDGES
+from dediag.study import RATIO_EDGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +64,7 @@ OUTLIER = 4.0  # standard deviations; a standard normal residual lies beyond in 
 EDGES = np.array([0.0, *RATIO_EDGES])  # base means between the expression bins
 WELL = np.flatnonzero(EDGES[:-1] >= EXPRESSED)  # bins of well-expressed genes
 FEWEST_GENES = 50  # with counts, and of an expression bin that is judged
-MOST_GENES = 2000  # that are looked at: the simulated range of every share is then far below its limit ...
-MOST_COUNTS = 160_000  # ... and genes x samples, each of which takes time in every simulated cohort
+MOST_GENES, MOST_COUNTS = 2000, 160_000  # that are looked at: genes, and genes x samples
 FEWEST_DF = 3
 FEWEST_COHORTS = 5
 MOST_COHORTS = 20  # simulated; the standard deviation of a statistic is known to a sixth
@@ -298,7 +298,7 @@ def _draw_residuals(result: GoodnessOfFit) -> Figure:
         "residuals",
         drawing.to_svg(figure),
         "Left: where counts lie in the distributions fitted to them. Right: standard deviation of their residuals. "
-        f" Expected: {result.n_cohorts} cohorts simulated and fitted alike, mean and 2 standard deviations.",
+        f"Expected: {result.n_cohorts} cohorts simulated and fitted alike, mean and 2 standard deviations.",
         f"Distance {off.observed:.3f}, by chance {off.expected:.3f}; standard deviation {sd.observed:.3f}, expected "
         f"{sd.expected:.3f}.",
     )
