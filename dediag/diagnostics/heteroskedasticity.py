@@ -24,13 +24,17 @@ of remedies shows, without applying them, what the list becomes with group dispe
 shift taken off, and with both; `n_de_group_dispersion` counts the first. Calls vanish there for two reasons. The test
 with group dispersions is the more cautious one even between equal groups (a t-test, on dispersions from fewer samples):
 what it loses with both groups at their average dispersion is lost to caution, a loss of power that says nothing about
-the call. The rest is lost to the difference: those are the calls at risk.
+the call. The rest is lost to the difference: those are the calls at risk. voom with one trend per group is a second
+opinion from another family of methods. `expected_fdp` is the share of the calls that have no effect: p-values up to the
+largest called one in cohorts simulated without effect, each group with its own dispersions and normalised again, times
+the share of genes without effect (large p-values observed over simulated). Where those cohorts contradict the formula
+(`simulated_size`; by more than .015 and 15 %) the headline gives both.
 
 What it does not show: `shift_log2` is the part of the median fold change that unequal dispersion explains. A global
 change of expression or of composition moves the median too and cannot be told from the counts alone; the observed
 median stands beside it. At 4 or 5 samples a single bad one and a more dispersed group look alike. The prediction is
 first order: below a mean count of about 5 the test's own discreteness matters more. With covariates the groups are
-treated as if compared alone. The expected false discovery proportion is not computed yet.
+treated as if compared alone.
 
 References:
 - Satterthwaite (1946) An approximate distribution of estimates of variance components. Biometrics Bull 2:110
@@ -52,14 +56,16 @@ from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.group_test import EXPRESSED, Remedy, remedies
 from dediag.rounding import apart, fixed, settled, span
 from dediag.stats.error_by_expression import Bins, columns, median
+from dediag.stats.false_discoveries import false_discovery_proportion
 from dediag.study import RATIO_EDGES, RATIO_GENES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from dediag.resample.plans import Plan
     from dediag.stats.error_by_expression import ExpressionBin
     from dediag.stats.error_model import Estimate
     from dediag.study import Study
@@ -75,6 +81,8 @@ REMEDY_COLUMNS = {
     "analysis": "name", "n_up": "n_up", "n_down": "n_down", "calls_that_vanish": "vanish", "to_caution": "to_caution",
     "to_difference": "to_difference", "calls_that_appear": "appear",
 }  # fmt: skip
+BOTH = 2  # of the remedies
+APART, APART_SHARE = 0.015, 0.15  # from which formula and simulated cohorts disagree, and as a share of the formula
 MAP_RATIOS = np.linspace(-3.0, 3.0, 13)  # log2, of the figure
 
 
@@ -90,6 +98,8 @@ class Heteroskedasticity:
     variance_ratio: float  # median over tested genes
     size: Estimate  # predicted, mean over tested genes
     size_without_shift: float
+    simulated_size: float | None  # of cohorts without effect, each group with its own dispersions
+    fdp: float | None  # expected share of the calls without effect; None: no calls
     shift: Estimate | None  # None: size factors were given
     observed_median_lfc: float  # of well-expressed genes
     bins: tuple[ExpressionBin, ...]
@@ -99,6 +109,11 @@ class Heteroskedasticity:
     trend_test: Array  # (n_shown,)
     trend_reference: Array  # (n_shown,)
     map_sizes: Array  # (n_ratios, n_bins) predicted size at each of MAP_RATIOS
+
+
+def plan(study: Study) -> Mapping[str, Plan]:
+    """Cohorts without effect, those of null_calibration."""
+    return {} if study.in_interaction or not study.has_group_dispersions else {"without effect": study.without_effect}
 
 
 def compute(study: Study) -> Heteroskedasticity:
@@ -119,6 +134,8 @@ def compute(study: Study) -> Heteroskedasticity:
     overall = model.take(tested)
     shift = None if study.normalisation_shifts is None else overall.shift_estimate(ratio)
     moved = 0.0 if shift is None else shift.value
+    null, adjusted = study.ensemble(study.without_effect), np.isfinite(fit.padj)
+    made = null.n_tested > 0
     bins = Bins.of(fit.base_mean, RATIO_EDGES)
     shown = np.geomspace(1.0, max(float(np.nanmax(fit.base_mean)), 10.0), 60)
     return Heteroskedasticity(
@@ -128,8 +145,12 @@ def compute(study: Study) -> Heteroskedasticity:
         bias=float(found.bias[0]),
         method=found.method,
         variance_ratio=float(np.median(overall.variance_ratio(ratio.value))),
-        size=overall.mean_size(ratio),
+        size=study.predicted_size,
         size_without_shift=float(overall.sizes(ratio.value, 0.0).mean()),
+        simulated_size=None if not made.any() else float((null.n_small[made] / null.n_tested[made]).mean()),
+        fdp=false_discovery_proportion(
+            fit.pvalue[adjusted], null.pvalue[made][:, adjusted], study.significant[adjusted]
+        ),
         shift=shift,
         observed_median_lfc=median(fit.lfc[expressed]),
         bins=bins.described(model, tested, (test.map, reference.map), ratios, moved),
@@ -144,9 +165,9 @@ def compute(study: Study) -> Heteroskedasticity:
 
 def judge(result: Heteroskedasticity) -> Verdict:
     """Limits on the end of each interval that is nearer to health."""
-    size, shift, both = result.size, result.shift, result.remedies[-1]
+    size, shift, both = result.size, result.shift, result.remedies[BOTH]
     liberal, conservative, failed = size.low >= WARN_SIZE, size.high <= LOW_SIZE, size.low >= FAIL_SIZE
-    sentence = f"{_ratio(result)}; {_error_rate(size, conservative=conservative, failed=failed)}"
+    sentence = f"{_ratio(result)}; {_error_rate(size, conservative=conservative, failed=failed)}{_simulated(result)}"
     nearer = 0.0 if shift is None else max(shift.low, -shift.high)
     if shift is not None and abs(shift.value) >= WARN_SHIFT / 2:
         least = f"at least {settled(max(nearer, 0.0), WARN_SHIFT, digits=2)}, limit {WARN_SHIFT:g}"
@@ -177,6 +198,14 @@ def _error_rate(size: Estimate, *, conservative: bool, failed: bool) -> str:
     return f"actual error rate {fixed(100 * size.value, 1)} % at nominal 5 % ({bound})"
 
 
+def _simulated(result: Heteroskedasticity) -> str:
+    """What simulated cohorts say where the formula says something else."""
+    size, other = result.size.value, result.simulated_size
+    if other is None or abs(other - size) <= max(APART, APART_SHARE * size):
+        return ""
+    return f" by formula, {fixed(100 * other, 1)} % in simulated cohorts"
+
+
 def _price(result: Heteroskedasticity) -> str:
     """What a remedy would cost where nothing asks for one."""
     groups = result.remedies[0]
@@ -199,7 +228,8 @@ def metrics(result: Heteroskedasticity) -> list[Metric]:
         Metric("variance_ratio", result.variance_ratio),
         Metric("shift_log2", shift, shift_low, shift_high, WARN_SHIFT, "log2"),
         Metric("n_de_group_dispersion", result.remedies[0].n_up + result.remedies[0].n_down, unit="genes"),
-        Metric("expected_fdp", None),
+        Metric("expected_fdp", result.fdp),
+        Metric("simulated_size", result.simulated_size),
         Metric("size_without_shift", result.size_without_shift),
         Metric("median_log2_fold_change", result.observed_median_lfc, unit="log2"),
         Metric("ratio_bias_removed", result.bias, unit="log2"),
@@ -219,7 +249,7 @@ def tables(result: Heteroskedasticity) -> list[Table]:
             "remedies",
             f"Calls under other analyses of the same counts; the main fit has {result.n_calls:,}. None is applied. "
             "Calls vanish because the test with group dispersions is more cautious, whatever the groups (to_caution), "
-            "or because the groups differ (to_difference).",
+            "or because the groups differ (to_difference); voom by group is compared with voom in the same way.",
             {column: [getattr(remedy, name) for remedy in result.remedies] for column, name in REMEDY_COLUMNS.items()},
         ),
     ]
@@ -297,6 +327,7 @@ DIAGNOSTIC = Diagnostic(
         *("log2_dispersion_ratio", "ratio_ci_low", "ratio_ci_high", "predicted_size", "variance_ratio"),
         *("shift_log2", "n_de_group_dispersion", "expected_fdp"),
     ),
+    plan=plan,
     compute=compute,
     judge=judge,
     metrics=metrics,

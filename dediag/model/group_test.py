@@ -19,6 +19,7 @@ from dediag.model.contrasts import wald
 from dediag.model.dispersion import group_dispersions
 from dediag.model.filtering import independent_filtering
 from dediag.model.group_means import group_means
+from dediag.model.voom_calls import voom_tests
 from dediag.stats.adjust import benjamini_hochberg
 from dediag.stats.satterthwaite import prior_df, satterthwaite_df
 
@@ -181,14 +182,18 @@ class Remedy:
 
 def remedies(
     fit: NBFit, recentred: NBFit, test: GroupDispersion, reference: GroupDispersion, called: NDArray[np.bool_]
-) -> tuple[Remedy, Remedy, Remedy]:
-    """Calls at the fit's alpha with group dispersions, with recentred size factors, and with both; called: (n_genes,).
+) -> tuple[Remedy, ...]:
+    """Calls at the fit's alpha with group dispersions, with recentred size factors, with both, and with voom by group.
+
+    called: (n_genes,).
 
     The test with group dispersions is the more cautious one even where they are equal: a t-test, on dispersions from
-    fewer samples. What it loses with averaged dispersions is lost to that.
+    fewer samples. What it loses with averaged dispersions is lost to that; of voom by group, what voom with one trend
+    loses.
     """
     cautious = called & ~(group_test(fit, test, reference, averaged=True).padj < fit.alpha)
     both = with_group_dispersions(recentred)
+    common, by_group = voom_tests(fit, by_group=False), voom_tests(fit, by_group=True)
 
     def compare(name: str, padj: Array, lfc: Array, anyway: NDArray[np.bool_]) -> Remedy:
         now = padj < fit.alpha
@@ -201,4 +206,5 @@ def remedies(
         compare("group dispersions", group_test(fit, test, reference).padj, fit.lfc, cautious),
         compare("recentred size factors", recentred.padj, recentred.lfc, np.zeros_like(called)),
         compare("both", both.padj, both.lfc, cautious),
+        compare("voom by group (second opinion)", by_group[1], by_group[0], called & ~(common[1] < fit.alpha)),
     )

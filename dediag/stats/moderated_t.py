@@ -2,7 +2,7 @@
 
 Law, Chen, Shi, Smyth (2014) "voom: precision weights unlock linear model analysis tools for RNA-seq read counts";
 Smyth (2004) "Linear models and empirical Bayes methods for assessing differential expression in microarray
-experiments".
+experiments"; You et al. (2023) "Modeling group heteroscedasticity in single-cell RNA-seq pseudo-bulk data".
 """
 
 from __future__ import annotations
@@ -78,6 +78,29 @@ def voom(counts: Array, design: Array, library_size: Array) -> Voom:
     fitted = fit.coefficients @ design.T + np.log2((library_size + 1.0) * 1e-6)  # log2 of the fitted counts
     weights = np.interp(fitted, trend.mean, trend.trend) ** -4
     return Voom(values, weights, trend)
+
+
+def voom_by_group(counts: Array, design: Array, library_size: Array, groups: list[NDArray[np.bool_]]) -> Voom:
+    """The same with a trend for the samples of each group by themselves: You et al. (2023), voomByGroup.
+
+    groups: masks of samples (n_samples,) that do not overlap, each with residual degrees of freedom; other samples keep
+    the common trend.
+    """
+    made = voom(counts, design, library_size)
+    fit = linear_fit(made.log_cpm, design)
+    fitted = fit.coefficients @ design.T + np.log2((library_size + 1.0) * 1e-6)
+    weights = made.weights.copy()
+    for group in groups:
+        own = group_columns(design[group])
+        trend = unweighted_trend(counts[:, group], own, library_size[group])
+        weights[:, group] = np.interp(fitted[:, group], trend.mean, trend.trend) ** -4
+    return Voom(made.log_cpm, weights, made.trend)
+
+
+def group_columns(design: Array) -> Array:
+    """An orthonormal basis of what columns of a design span among some samples: (n_samples, rank)."""
+    U, size, _ = np.linalg.svd(design, full_matrices=False)
+    return np.asarray(U[:, size > size[0] * 1e-10])
 
 
 def mean_variance(

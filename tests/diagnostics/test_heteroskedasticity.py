@@ -13,6 +13,7 @@ from dediag.auditing import open_study
 from dediag.contract import NotAssessable
 from dediag.diagnostics import heteroskedasticity
 from dediag.finding import Status
+from dediag.settings import AuditSettings
 from dediag.simulation import Population, simulate
 from dediag.stats.error_model import Estimate
 
@@ -94,7 +95,7 @@ def test_limits_are_on_the_end_of_the_interval_nearer_to_health(size, shift, sta
 
 def test_remedies_find_fewer_false_calls():
     result, _ = result_of(5, 20, 4.0, 1500)
-    published, both = result.n_calls, result.remedies[-1]
+    published, both = result.n_calls, result.remedies[heteroskedasticity.BOTH]
     assert published > 20
     assert both.n_up + both.n_down < published / 4
     verdict = heteroskedasticity.judge(result)
@@ -130,14 +131,37 @@ def test_the_sentence_never_contradicts_the_status(limit, off):
 def test_metrics_tables_and_figures():
     result = result_of(10, 10, 1.0, 1500)[0]
     values = {m.name: m.value for m in heteroskedasticity.metrics(result)}
-    assert values["expected_fdp"] is None
+    assert values["expected_fdp"] is None or 0.0 <= values["expected_fdp"] <= 1.0
     assert values["ratio_ci_low"] < values["log2_dispersion_ratio"] < values["ratio_ci_high"]
     expression, remedies = heteroskedasticity.tables(result)
     assert None in expression.columns["log2_ratio"]  # no genes of low mean here
-    assert list(remedies.columns["analysis"]) == ["group dispersions", "recentred size factors", "both"]
+    assert list(remedies.columns["analysis"])[:3] == ["group dispersions", "recentred size factors", "both"]
     figures = heteroskedasticity.draw(result)
     assert [f.name for f in figures] == ["dispersions", "error_rate"]
     assert figures[1].svg == heteroskedasticity.draw(result)[1].svg
+
+
+@pytest.mark.parametrize(("sizes", "ratio"), [((5, 20), 4.0), ((10, 10), 1.0)])
+def test_expected_false_discoveries_are_the_true_ones(sizes, ratio):
+    """A tenth of the genes has an effect of 2 log2 (sd); the rest of the calls are false."""
+    told, true = [], []
+    for seed in range(3):
+        cohort, truth = simulate(
+            n_genes=1500, n_test=sizes[0], n_reference=sizes[1], seed=seed, effect_share=0.1, effect_sd=2.0,
+            group_dispersion_ratio=ratio,
+        )  # fmt: skip
+        study = study_of(cohort, settings=AuditSettings(bootstraps=10))
+        told.append(heteroskedasticity.compute(study).fdp)
+        true.append((truth["lfc"].to_numpy()[study.significant] == 0).mean())
+    assert np.mean(true) > (0.5 if ratio > 1 else 0.03)
+    assert np.mean(told) == pytest.approx(np.mean(true), abs=0.06)
+
+
+def test_simulated_cohorts_are_quoted_where_they_contradict_the_formula():
+    result = result_of(10, 10, 1.0, 1500)[0]
+    size = result.size.value
+    assert "simulated cohorts" not in heteroskedasticity.judge(replace(result, simulated_size=size + 0.01)).headline
+    assert "8.0 % in simulated cohorts" in heteroskedasticity.judge(replace(result, simulated_size=0.08)).headline
 
 
 def test_given_size_factors_have_no_shift():

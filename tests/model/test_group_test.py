@@ -12,6 +12,7 @@ from dediag.model.dispersion import group_dispersions
 from dediag.model.fit import fit
 from dediag.model.group_means import group_means
 from dediag.model.group_test import group_test, recentring, remedies
+from dediag.model.voom_calls import voom_tests
 from dediag.simulation import simulate
 
 
@@ -143,6 +144,15 @@ def test_remedies_count_what_vanishes_and_appears(unequal):
         assert 0 <= remedy.to_caution <= remedy.vanish
 
 
+def test_voom_by_group_holds_its_size_where_voom_does_not(unequal):
+    main = replace(unequal[0], padj=np.where(unequal[0].base_mean >= 10, unequal[0].pvalue, np.nan))
+    (effect, common), (_, by_group) = (voom_tests(main, by_group=choice) for choice in (False, True))
+    assert (common < 0.1).sum() > 5 * max((by_group < 0.1).sum(), 1)
+    assert np.isnan(effect).sum() == np.isnan(main.padj).sum()
+    high = np.isfinite(effect) & (main.base_mean > 100)
+    assert np.corrcoef(effect[high], main.lfc[high])[0, 1] > 0.9
+
+
 def test_averaged_dispersions_are_those_of_both_groups(unequal):
     main, test, reference = unequal
     mean = (test.df * test.map + reference.df * reference.map) / (test.df + reference.df)
@@ -167,7 +177,7 @@ def test_calls_are_lost_to_the_difference_only_where_it_inflates_the_error_rate(
     )  # fmt: skip
     main = fit(cohort, "~ group", ("group", "case", "control"), search="newton")
     called = np.nan_to_num(main.padj, nan=1.0) < main.alpha
-    both = remedies(main, main, group_dispersions(main, "case"), group_dispersions(main, "control"), called)[-1]
+    both = remedies(main, main, group_dispersions(main, "case"), group_dispersions(main, "control"), called)[2]
     assert both.to_caution >= 10  # the t-test on fewer samples is always the more cautious one
     assert low <= both.to_difference / called.sum() <= high
 

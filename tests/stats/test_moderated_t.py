@@ -83,3 +83,25 @@ def test_one_common_variance_has_an_infinite_prior():
 @pytest.mark.parametrize("x", [1e-4, 0.05, 1.0, 7.3, 400.0, 1e7])
 def test_trigamma_inverse(x):
     assert mt.trigamma_inverse(float(polygamma(1, x))) == pytest.approx(x, rel=1e-6)
+
+
+def test_weights_by_group_are_those_of_each_groups_own_trend():
+    rng = np.random.default_rng(5)
+    counts = rng.negative_binomial(5, 0.05, size=(300, 14)).astype(float)
+    counts[:, :6] = np.rint(counts[:, :6] * np.exp(rng.normal(0, 0.5, (300, 6))))
+    first = np.arange(14) < 6
+    design, size = np.column_stack([np.ones(14), first]), counts.sum(axis=0)
+    made = mt.voom_by_group(counts, design, size, [first, ~first])
+    plain = mt.voom(counts, design, size)
+    np.testing.assert_array_equal(made.log_cpm, plain.log_cpm)
+    own = mt.voom(counts[:, first], np.ones((6, 1)), size[first])  # means of a group are the design's fitted values
+    np.testing.assert_allclose(made.weights[:, first], own.weights, rtol=1e-8)
+    assert np.median(made.weights[:, first]) < np.median(plain.weights[:, first]) < np.median(made.weights[:, ~first])
+
+
+def test_columns_of_a_group_span_what_the_design_spans_there():
+    design = np.column_stack([np.ones(5), np.ones(5), [0.0, 0, 0, 1, 1]])
+    basis = mt.group_columns(design)
+    assert basis.shape == (5, 2)
+    np.testing.assert_allclose(basis @ (basis.T @ design), design, atol=1e-12)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(2), atol=1e-12)
