@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 Support = Literal["none", "weak", "moderate", "strong"]
 
-SURPRISING = ("imbalance", "influence", "replicability", "sign_asymmetry", "noise_floor", "heteroskedasticity")
+SURPRISING = (
+    *("imbalance", "influence", "replicability", "sign_asymmetry", "noise_floor", "heteroskedasticity"),
+    *("sample_quality", "goodness_of_fit", "null_calibration", "p_value_shape"),
+)
 JUDGED: dict[Status, Support] = {Status.PASS: "none", Status.WARN: "moderate", Status.FAIL: "strong"}
 
 
@@ -41,19 +44,18 @@ def explain(findings: Sequence[Finding]) -> list[Explanation]:
     if not any(known[i].status in (Status.WARN, Status.FAIL) for i in SURPRISING if i in known):
         return []
     explanations = []
-    for name, source, weigh in CANDIDATES:
-        finding = known.get(source)
-        if finding is None or finding.status is Status.SKIPPED:
-            continue
-        if finding.status not in JUDGED:
-            why = finding.reason or finding.headline or "no reason given"
-            explanations.append(
-                Explanation(name, "none", f"Not excluded: {source} gave no answer ({why.rstrip('.')}).")
-            )
-            continue
-        weighed = weigh(known)
-        if weighed is not None:
-            explanations.append(Explanation(name, *weighed))
+    for name, sources, weigh in CANDIDATES:
+        asked = [known[i] for i in sources if i in known and known[i].status is not Status.SKIPPED]
+        judged = {finding.id: finding for finding in asked if finding.status in JUDGED}
+        if not judged and asked:
+            why = asked[0].reason or asked[0].headline or "no reason given"
+            said = f"Not excluded: {asked[0].id} gave no answer ({why.rstrip('.')})."
+            explanations.append(Explanation(name, "none", said))
+        elif judged:
+            # others speak as well where they are known, but what is judged are the sources
+            weighed = weigh({**{i: f for i, f in known.items() if i not in sources}, **judged})
+            if weighed is not None:
+                explanations.append(Explanation(name, *weighed))
     remaining = _biology(known, explanations)
     return explanations if remaining is None else [*explanations, remaining]
 
@@ -128,36 +130,69 @@ def _noise_floor(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
 
 
 def _unequal_dispersion(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
-    finding = known["heteroskedasticity"]
+    finding, nulls = known.get("heteroskedasticity"), known.get("null_calibration")
+    if finding is None:
+        return None
     ratio, size = _value(finding, "log2_dispersion_ratio"), _value(finding, "predicted_size")
+    simulated = None if nulls is None else _value(nulls, "bootstrap_size")
     said = []
     if ratio is not None:
         said.append(f"The test group's dispersion is {2.0**ratio:.2f} times the reference group's.")
     if size is not None:
         said.append(f"Tests at nominal 5 % are predicted to reject {_percent(size)} of genes without a difference.")
+    if simulated is not None and said:
+        said.append(f"In cohorts simulated with these dispersions they reject {_percent(simulated)}.")
     return JUDGED[finding.status], " ".join(said) or finding.headline
 
 
 def _one_sample(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
-    finding = known["influence"]
-    worst = next((m.value for m in finding.metrics if m.name == "worst_sample"), None)
-    change, share = _value(finding, "de_change_worst"), _value(finding, "cooks_share_worst")
-    said = [] if finding.status is Status.PASS else [finding.headline]
-    if worst is not None and change is not None:
-        said.append(f"Without {worst} the number of calls changes by {fixed(change, 0, sign=True)}.")
-    if worst is not None and share is not None:
-        said.append(f"{worst} has {_percent(share)} of all Cook's distances.")
+    judged = [known[i] for i in ("influence", "sample_quality") if i in known]
+    said = [finding.headline for finding in judged if finding.status is not Status.PASS]
+    influence = known.get("influence")
+    if influence is not None:
+        worst = next((m.value for m in influence.metrics if m.name == "worst_sample"), None)
+        change, share = _value(influence, "de_change_worst"), _value(influence, "cooks_share_worst")
+        if worst is not None and change is not None:
+            said.append(f"Without {worst} the number of calls changes by {fixed(change, 0, sign=True)}.")
+        if worst is not None and share is not None:
+            said.append(f"{worst} has {_percent(share)} of all Cook's distances.")
     lists = known.get("replicability")
     if lists is not None and lists.status in (Status.WARN, Status.FAIL):
         observed, expected = _value(lists, "jaccard_observed"), _value(lists, "jaccard_expected")
         if observed is not None and expected is not None:
             said.append(f"Lists of drawn samples overlap by {observed:.2f} where the model alone gives {expected:.2f}.")
-    return JUDGED[finding.status], " ".join(said) or finding.headline
+    return _firmest(judged), " ".join(said) or judged[0].headline
 
 
-def _unconverged(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
-    finding = known["convergence"]
-    return JUDGED[finding.status], finding.headline
+def _batch(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    """Something that moves many genes together and that the design leaves out."""
+    nulls, shape = known.get("null_calibration"), known.get("p_value_shape")
+    tail = None if nulls is None else _value(nulls, "mock_split_size_p90")
+    hill, cleared = (None if shape is None else _value(shape, n) for n in ("right_excess", "right_excess_surrogate"))
+    support: Support = "none"
+    said = []
+    if nulls is not None and tail is not None:
+        limit = next((m.limit for m in nulls.metrics if m.name == "mock_split_size_p90"), None)
+        if limit is not None and tail >= limit:
+            support = "moderate"
+        said.append(f"One mock split in ten of one group has p < .05 in {_percent(tail)} of the genes or more.")
+    if hill is not None and cleared is not None:
+        if cleared <= hill / 2:
+            support = "moderate"
+        before, after = (fixed(100 * value, 0, sign=True) for value in (hill, cleared))
+        said.append(f"The hill of large p-values is {before} %, with one surrogate factor in the design {after} %.")
+    return (support, " ".join(said)) if said else None
+
+
+def _misfit(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
+    judged = [known[i] for i in ("convergence", "goodness_of_fit") if i in known]
+    worst = max(judged, key=lambda finding: finding.status.severity)
+    return JUDGED[worst.status], worst.headline
+
+
+def _firmest(findings: Sequence[Finding]) -> Support:
+    """Support of the firmest verdict."""
+    return JUDGED[max((finding.status for finding in findings), key=lambda status: status.severity)]
 
 
 def _confounding(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
@@ -186,14 +221,16 @@ def _biology(known: Mapping[str, Finding], others: Sequence[Explanation]) -> Exp
     )
 
 
-CANDIDATES: tuple[tuple[str, str, Callable[[Mapping[str, Finding]], tuple[Support, str] | None]], ...] = (
-    ("imbalance", "imbalance", _imbalance),
-    ("dispersion_shift", "heteroskedasticity", _dispersion_shift),
-    ("noise_floor", "noise_floor", _noise_floor),
-    ("unequal_dispersion", "heteroskedasticity", _unequal_dispersion),
-    ("one_sample", "influence", _one_sample),
-    ("confounding", "confounding", _confounding),
-    ("model_misfit", "convergence", _unconverged),
+# explanation, the diagnostics that judge it, its evidence
+CANDIDATES: tuple[tuple[str, tuple[str, ...], Callable[[Mapping[str, Finding]], tuple[Support, str] | None]], ...] = (
+    ("imbalance", ("imbalance",), _imbalance),
+    ("dispersion_shift", ("heteroskedasticity",), _dispersion_shift),
+    ("noise_floor", ("noise_floor",), _noise_floor),
+    ("unequal_dispersion", ("heteroskedasticity",), _unequal_dispersion),
+    ("one_sample", ("influence", "sample_quality"), _one_sample),
+    ("confounding", ("confounding",), _confounding),
+    ("batch", ("null_calibration", "p_value_shape"), _batch),
+    ("model_misfit", ("convergence", "goodness_of_fit"), _misfit),
 )
 
 

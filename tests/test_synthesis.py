@@ -173,3 +173,34 @@ def test_ids_are_those_of_the_schema_in_its_order() -> None:
     ids = schema.load()["$defs"]["explanation"]["properties"]["id"]["enum"]
     named = [name for name, _, _ in CANDIDATES]
     assert named == [i for i in ids if i in named]
+
+
+def test_a_batch_is_weighed_by_mock_splits_and_a_surrogate() -> None:
+    tail = Metric("mock_split_size_p90", 0.16, limit=0.1)
+    nulls = Finding("null_calibration", "?", W, "headline", metrics=(tail,))
+    assert support([*audit(), nulls])["batch"] == "moderate"
+    assert "p < .05 in 16 % of the genes" in statements([*audit(), nulls])["batch"]
+    calm = Finding("null_calibration", "?", F, "headline", metrics=(Metric("mock_split_size_p90", 0.06, limit=0.1),))
+    assert support([*audit(), calm])["batch"] == "none"  # its alarm is about something else
+    hill = finding("p_value_shape", W, right_excess=0.5, right_excess_surrogate=0.02)
+    assert support([*audit(), calm, hill])["batch"] == "moderate"
+    assert "batch" not in support([*audit(), finding("p_value_shape", P, right_excess=0.0)])
+
+
+def test_one_sample_and_misfit_take_the_firmest_of_two_verdicts() -> None:
+    judged = [finding("influence", P), finding("sample_quality", F)]
+    assert support([*audit(), *judged])["one_sample"] == "strong"
+    assert "headline of sample_quality" in statements([*audit(), *judged])["one_sample"]
+    assert support([*audit(), judged[0]])["one_sample"] == "none"
+    assert support([*audit(), finding("convergence", P), finding("goodness_of_fit", W)])["model_misfit"] == "moderate"
+
+
+def test_half_an_answer_is_an_answer() -> None:
+    missing = Finding("influence", "?", Status.NOT_ASSESSABLE, "", reason="n < 3.")
+    assert support([*audit(), missing, finding("sample_quality", W)])["one_sample"] == "moderate"
+    assert statements([*audit(), missing])["one_sample"].startswith("Not excluded: influence gave no answer (n < 3).")
+
+
+def test_bad_samples_and_misfit_are_surprises() -> None:
+    for name in ("sample_quality", "goodness_of_fit", "null_calibration", "p_value_shape"):
+        assert explain([*audit(asymmetry=P), finding(name, W)])
