@@ -13,7 +13,7 @@ from dediag.model.blocks import in_blocks, seen
 from dediag.model.coefficients import Data, Space, fit_coefficients
 from dediag.model.layout import of_one_draw, single
 from dediag.model.prior import log_residual_variance, prior_variance
-from dediag.model.trend import Trend, fit_trend
+from dediag.model.trend import Trend, group_trend
 from dediag.model.weights import NO_WEIGHTS
 
 if TYPE_CHECKING:
@@ -90,9 +90,11 @@ def search(
     prior_var: float = math.inf,
     *,
     reference: bool,
+    share: float = 1.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Dispersions (n_rows,) that maximise the (penalised) likelihood at the means of `first`, with the tries it took.
 
+    share: of the determinant that counts (newton only).
     Without a prior newton's optimum and curvature are written into `first`; with one it starts from them.
     """
     from dediag.model import kernels
@@ -107,7 +109,7 @@ def search(
                 kernels.draw_dispersions(
                     part.counts, part.rows, view.draws, first.cell_mean[None, at], first.start[None, at],
                     mean_of_prior[None, at], np.array([prior_var]), factors, diagonal, shift, largest(part.n_samples),
-                    first.peak[None, at], first.curvature[None, at],
+                    first.peak[None, at], first.curvature[None, at], share,
                 )
             ),
         )  # fmt: skip
@@ -134,10 +136,13 @@ def shrink(
     residual_variance: float,
     *,
     reference: bool,
+    share: float = 1.0,
 ) -> Shrunken:
     """Maximum a posteriori dispersions around the trend (n_rows,); outliers keep their gene-wise value."""
     start = np.where(first.dispersion > 0.1 * trend, first.dispersion, trend)
-    found, tries = search(data, space, replace(first, start=start), np.log(trend), prior_var, reference=reference)
+    found, tries = search(
+        data, space, replace(first, start=start), np.log(trend), prior_var, reference=reference, share=share
+    )
     found = np.clip(found, SMALLEST, largest(data.n_samples))
     outlier = np.log(first.dispersion) > np.log(trend) + OUTLIER_SD * math.sqrt(residual_variance)
     return Shrunken(trend, found, np.where(outlier, first.dispersion, found), outlier, tries)
@@ -153,7 +158,7 @@ class GroupDispersion:
     map: NDArray[np.float64]  # (n_genes,) shrunken toward the trend
     mean: NDArray[np.float64]  # (n_genes,) mean of the group's normalised counts
     prior_variance: float
-    df: int  # residual degrees of freedom in the group
+    df: float  # residual degrees of freedom in the group: samples less the coefficients' share that they bear
     curve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -161,14 +166,19 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     """Gene-wise and shrunken dispersions of the samples of one level of the contrast factor, own trend and prior.
 
     Means come from the full design (the main fit's), the likelihood from the group's samples, its determinant from
-    the columns of the design that vary or stay within the group. Raises ValueError below 3 residual degrees of freedom.
+    the columns of the design that vary or stay within the group. A coefficient that both groups share takes only a part
+    of its degree of freedom from each: the leverage of the group's samples, which is also the share of the determinant
+    that counts. Raises ValueError below 3 residual degrees of freedom.
     """
     mask = fit.group_mask(level)
     columns = fit.design.matrix[mask]
     rank = int(np.linalg.matrix_rank(columns))
-    df = int(mask.sum()) - rank
-    if df < 3:
-        raise ValueError(f"group {level} has {df} residual degrees of freedom; 3 are needed")
+    basis, _ = np.linalg.qr(fit.design.matrix)
+    taken = round(float((basis[mask] ** 2).sum()), 9)  # leverage: a whole number where no coefficient is shared
+    df = float(mask.sum()) - taken
+    if df < 3.0:
+        raise ValueError(f"group {level} has {df:.3g} residual degrees of freedom; 3 are needed")
+    share = taken / rank
     n_genes = fit.cohort.n_genes
     own = ((block, ALL, fit.fitted_counts[block, mask]) for block in gene_blocks(fit.fitted_counts))
     counts = stored((n_genes, int(mask.sum())), own)
@@ -190,13 +200,13 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     start = np.clip((variance - inverse_size * mean) / mean**2, SMALLEST, largest(data.n_samples))
     unknown = np.full(start.size, np.nan)
     first = GeneWise(mean, variance, start, cell_mean, start, np.zeros(start.size, np.int64), unknown, unknown.copy())
-    dispersion, tries = search(data, space, first, reference=False)
-    trend = fit_trend(mean, dispersion, kind="parametric")
+    dispersion, tries = search(data, space, first, reference=False, share=share)
+    trend = group_trend(mean, dispersion, fit.trend)
     values = trend(mean)
     residual = log_residual_variance(dispersion, values)
-    prior_var = prior_variance(dispersion, values, df)
+    prior_var = prior_variance(dispersion, values, round(df))
     first = replace(first, dispersion=dispersion, tries=tries)
-    shrunken = shrink(data, space, first, values, prior_var, residual, reference=False)
+    shrunken = shrink(data, space, first, values, prior_var, residual, reference=False, share=share)
 
     def over_all(part: NDArray[np.float64]) -> NDArray[np.float64]:
         whole = np.full(n_genes, np.nan)

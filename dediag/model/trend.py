@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ LOCAL_USABLE = 1e-7
 SPAN = 0.7  # share of the genes in each local fit
 CUT = 0.8  # longest piece between knots, in bandwidths
 TRIM = 0.001
+NO_GENE = "no gene's dispersion lies above its lower bound: the counts vary no more than Poisson ones"
 
 
 class TrendError(ValueError, ArithmeticError):
@@ -48,6 +49,33 @@ class Trend:
         assert self.level is not None  # noqa: S101 - one of the three is always there
         return np.full_like(base_mean, self.level)
 
+    def scaled(self, factor: float) -> Trend:
+        """The same trend, so many times as high."""
+        return replace(
+            self,
+            coefficients=None
+            if self.coefficients is None
+            else (factor * self.coefficients[0], factor * self.coefficients[1]),
+            values=None if self.values is None else frozen(self.values + np.log(factor)),
+            level=None if self.level is None else factor * self.level,
+        )
+
+
+def group_trend(mean: NDArray[np.float64], dispersion: NDArray[np.float64], common: Trend) -> Trend:
+    """The trend of one group's gene-wise dispersions (n_rows,): parametric, or the common trend at the group's height.
+
+    A local trend, the reference's second choice, is one of log dispersions, whose mean lies the further below the log
+    of the mean the fewer samples there are: by a quarter at 5 samples. Raises TrendError as `fit_trend` does.
+    """
+    usable = dispersion > USABLE
+    if not usable.any():
+        raise TrendError(NO_GENE)
+    mean, dispersion = mean[usable], dispersion[usable]
+    try:
+        return Trend("parametric", coefficients=parametric(mean, dispersion))
+    except TrendError:
+        return common.scaled(trimmed_mean(dispersion / common(mean), TRIM))
+
 
 def fit_trend(mean: NDArray[np.float64], dispersion: NDArray[np.float64], kind: TrendKind = "parametric") -> Trend:
     """The trend of gene-wise dispersions (n_rows,) over base means (n_rows,); local where parametric fails.
@@ -56,7 +84,7 @@ def fit_trend(mean: NDArray[np.float64], dispersion: NDArray[np.float64], kind: 
     """
     usable = dispersion > USABLE
     if not usable.any():
-        raise TrendError("no gene's dispersion lies above its lower bound: the counts vary no more than Poisson ones")
+        raise TrendError(NO_GENE)
     if kind == "parametric":
         try:
             return Trend("parametric", coefficients=parametric(mean[usable], dispersion[usable]))

@@ -30,7 +30,7 @@ LITTLE_GAIN = 1e-6
 
 # numba knows the untyped kind of tuple only
 Gene = namedtuple("Gene", "y mu weight used")
-Space = namedtuple("Space", "factors diagonal shift")
+Space = namedtuple("Space", "factors diagonal shift share")
 Prior = namedtuple("Prior", "mean variance")
 Work = namedtuple("Work", "w B D E")
 
@@ -112,7 +112,7 @@ def gene_wise(start, high, gene, space, prior, work):
 
 @kernel
 def optima_of(
-    first, last, counts, genes, draws, mean, start, prior_mean, prior_variance, factors, diagonal, shift, high,
+    first, last, counts, genes, draws, mean, start, prior_mean, prior_variance, factors, diagonal, shift, share, high,
     dispersion, tries, peak, curvature,
 ):  # fmt: skip
     """Fit the genes genes[first:last] in every draw and write these columns of the results."""
@@ -132,7 +132,7 @@ def optima_of(
                 tries[b, i] = 0
                 continue
             v = prior_variance[b]
-            space = Space(factors[own(b, factors)], diagonal, shift[own(b, shift)])
+            space = Space(factors[own(b, factors)], diagonal, shift[own(b, shift)], share)
             gather(draws, b, g, row, weight_row, y, s, weight)
             means_of_cells(mean[b, i], draws.cell[own(b, draws.cell)], s, SMALLEST_MEAN, mu)
             if weighted:
@@ -155,7 +155,7 @@ def optima_of(
 
 def draw_dispersions(
     counts: Array, genes: Index, draws: Draws, mean: Array, start: Array, prior_mean: Array, prior_variance: Array,
-    factors: Array, diagonal: bool, shift: Array, largest: float, peak: Array, curvature: Array,
+    factors: Array, diagonal: bool, shift: Array, largest: float, peak: Array, curvature: Array, share: float = 1.0,
 ) -> tuple[Array, Index]:  # fmt: skip
     """Dispersions of counts[genes] in every draw: (dispersion, tries), each (n_draws, n_rows).
 
@@ -164,11 +164,12 @@ def draw_dispersions(
     objective gains little; factors (n_draws or 1, n_rows, n_padded) of the determinant: who belongs to each cell where
     `diagonal`, else the products of each two columns of its basis, lower triangle row by row. peak and curvature
     (n_draws, n_rows), the log of the optimum and the second derivative there, are written without a prior and give the
-    start with one (NaN: `start` does).
+    start with one (NaN: `start` does). share: of the determinant that counts, where a basis takes fewer degrees of
+    freedom from these samples than it has columns.
     """
     dispersion, tries = np.empty(start.shape), np.empty(start.shape, np.int64)
     over_genes(
         optima_of, genes.size, counts, genes, draws, mean, start, prior_mean, prior_variance, factors, diagonal, shift,
-        math.log(largest), dispersion, tries, peak, curvature,
+        share, math.log(largest), dispersion, tries, peak, curvature,
     )  # fmt: skip
     return dispersion, tries

@@ -133,7 +133,8 @@ def weighted_sums(w, used, factor):
 
 @inner
 def determinant(w, used, space, work):
-    """-1/2 log det(B' W B) and its first two derivatives with respect to alpha; w: diagonal of W."""
+    """-share/2 log det(B' W B) and its first two derivatives with respect to alpha; w: diagonal of W."""
+    scale = -0.5 * space.share
     value, first, second = 0.0, 0.0, 0.0
     if space.diagonal:
         for c in range(space.factors.shape[0]):
@@ -143,7 +144,7 @@ def determinant(w, used, space, work):
                 ratio = slope / total
                 first += ratio
                 second += bend / total - ratio * ratio
-        return -0.5 * value, -0.5 * first, -0.5 * second
+        return scale * value, scale * first, scale * second
     B, D, E = work.B, work.D, work.E
     p = B.shape[0]
     row = 0
@@ -162,7 +163,7 @@ def determinant(w, used, space, work):
         second += E[i, i]
         for k in range(p):
             second -= D[i, k] * D[k, i]
-    return -0.5 * value, -0.5 * first, -0.5 * second
+    return scale * value, scale * first, scale * second
 
 
 @inner
