@@ -105,3 +105,26 @@ def test_conclusions_from_refits_stand_beside_the_truth(tmp_path: Path) -> None:
     page = (tmp_path / "validation_refits.md").read_text()
     assert "| 3 v 100 | 2 |" in page
     assert "schurch2016" not in page  # whose data `run` does not name
+
+
+@pytest.mark.slow
+def test_error_rates_stand_beside_the_truth(tmp_path: Path) -> None:
+    options = ["--genes", "600", "--sizes", "3", "6", "--splits", "1"]
+    done = run("validation_variance.py", *options, "--workers", "2", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "validation_variance.json").read_text())
+    assert len(found["grid"]) == 20
+    assert all(("corrected" in cell) == (min(cell["n_test"], cell["n_reference"]) > 3) for cell in found["grid"])
+    page = (tmp_path / "validation_variance.md").read_text()
+    assert "| 6 v 6 | 4 |" in page
+    assert "schurch2016" not in page  # whose data `run` does not name
+
+
+@pytest.mark.slow
+def test_alarms_are_counted(tmp_path: Path) -> None:
+    options = ["--healthy", "2", "--faulty", "1", "--genes", "300"]
+    done = run("validation.py", *options, "--workers", "2", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "validation.json").read_text())
+    assert all(sum(row["healthy"].values()) == 2 for row in found.values())
+    assert "processor minutes" in (tmp_path / "validation.md").read_text()

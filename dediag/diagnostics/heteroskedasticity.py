@@ -20,15 +20,16 @@ dispersions and without effect.
 
 How to read it: `ratio_ci_low` to `ratio_ci_high` is a 95 % interval of the log2 ratio; that of `predicted_size`
 follows from it. The status looks at the end of the interval that is nearer to health, not at the estimate. The table
-of remedies shows, without applying them, what the list becomes with group dispersions (Satterthwaite t), with the
-shift taken off, and with both; `n_de_group_dispersion` counts the first. Calls vanish there for two reasons. The test
-with group dispersions is the more cautious one even between equal groups (a t-test, on dispersions from fewer samples):
-what it loses with both groups at their average dispersion is lost to caution, a loss of power that says nothing about
-the call. The rest is lost to the difference: those are the calls at risk. voom with one trend per group is a second
-opinion from another family of methods. `expected_fdp` is the share of the calls that have no effect: p-values up to the
-largest called one in cohorts simulated without effect, each group with its own dispersions and normalised again, times
-the share of genes without effect (large p-values observed over simulated). Where those cohorts contradict the formula
-(`simulated_size`; by more than .015 and 15 %) the headline gives both.
+of remedies shows, without applying them, what the list becomes with group dispersions (Satterthwaite t), with
+recentred size factors (median fold change of well-expressed genes zero: this takes off the shift, and whatever else
+moved the median), and with both; `n_de_group_dispersion` counts the first. Calls vanish there for two reasons. The
+test with group dispersions is the more cautious one even between equal groups (a t-test, on dispersions from fewer
+samples): what it loses with both groups at their average dispersion is lost to caution, a loss of power that says
+nothing about the call. The rest is lost to the difference: those are the calls at risk. voom with one trend per group
+is a second opinion from another family of methods. `expected_fdp` is the share of the calls that have no effect:
+p-values up to the largest called one in cohorts simulated without effect, each group with its own dispersions and
+normalised again, times the share of genes without effect (large p-values observed over simulated). Where those cohorts
+contradict the formula (`simulated_size`; by more than .015 and 15 %) the headline gives both.
 
 What it does not show: `shift_log2` is the part of the median fold change that unequal dispersion explains. A global
 change of expression or of composition moves the median too and cannot be told from the counts alone; the observed
@@ -175,11 +176,15 @@ def judge(result: Heteroskedasticity) -> Verdict:
     if not (liberal or conservative or nearer >= WARN_SHIFT):
         return Verdict(Status.PASS, f"{sentence}.", f"Nothing to do{_price(result)}.", calls_at_risk=0)
     if conservative:
-        advice = "Compare the list with the table of remedies: group dispersions find what this test misses."
+        advice = (
+            "Compare the list with the table of remedies: group dispersions find what this test misses "
+            "(`dediag fit --dispersion group`)."
+        )
     else:
         advice = (
             f"Do not rely on the {both.to_difference:,} calls that vanish with both remedies because the groups differ "
-            f"({both.to_caution:,} more vanish there because that test is more cautious)."
+            f"({both.to_caution:,} more vanish there because that test is more cautious): "
+            "`dediag fit --dispersion group --recentre` writes that table."
         )
     return Verdict(Status.FAIL if failed else Status.WARN, f"{sentence}.", advice, calls_at_risk=both.to_difference)
 
