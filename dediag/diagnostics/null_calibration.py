@@ -17,8 +17,7 @@ How to read it: a valid test gives p < .05 to 5 % of genes without effect. The m
 average; the 90th percentile whether a single split, such as the study, can be far off: genes vary together, so that an
 unknown cause which happens to follow a split makes many false calls at once while most splits make none. The median of
 the calls is near 0 for a valid pipeline, but not exactly 0. Winsorised: the same splits after each gene's normalised
-counts are cut at their 95th percentile; false calls that disappear were made by single extreme counts. The tables name
-the genes that are called most often where nothing is to be found, and the samples that hold their largest counts.
+counts are cut at their 95th percentile; false calls that disappear were made by single extreme counts.
 
 The bootstrap's size is read with the interval of the groups' ratio of dispersions: alarms need the end of the interval
 that is nearer to health. It lies about .01 too high in healthy studies of 5 v 20, since dispersions of single groups
