@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dediag.cohort import frozen
+from dediag.cohort import InputError, frozen
 from dediag.model.group_test import EXPRESSED
 from dediag.progress import Progress, silent
 from dediag.resample import draws
@@ -189,14 +189,14 @@ class Study:
 
     @cached_property
     def recentred(self) -> NBFit:
-        """The main fit with recentred size factors; raises InputError where too few genes are well expressed."""
+        """The main fit with recentred size factors; itself where too few (control) genes are well expressed."""
         from dediag.model.fit import fit
 
-        main, factors = self.fit, self.size_factors
-        return fit(
-            self.cohort, main.design, main.contrast, search="reference", alpha=self.settings.alpha,
-            size_factors=factors, recentre=True,
-        )  # fmt: skip
+        main, alpha, factors = self.fit, self.settings.alpha, self.size_factors
+        try:
+            return fit(self.cohort, main.design, main.contrast, alpha=alpha, size_factors=factors, recentre=True)
+        except InputError:
+            return main
 
     @cached_property
     def significant(self) -> Mask:

@@ -55,13 +55,14 @@ from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.group_test import EXPRESSED, Remedy, remedies
+from dediag.resample.dispersion_ratio import TREND_MEANS
 from dediag.rounding import apart, fixed, settled, span
-from dediag.stats.error_by_expression import Bins, columns, median
+from dediag.stats.error_by_expression import Bins, columns, gene_columns, median
 from dediag.stats.false_discoveries import false_discovery_proportion
 from dediag.study import RATIO_EDGES, RATIO_GENES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -83,7 +84,7 @@ REMEDY_COLUMNS = {
     "to_difference": "to_difference", "calls_that_appear": "appear",
 }  # fmt: skip
 BOTH = 2  # of the remedies
-APART, APART_SHARE = 0.015, 0.15  # from which formula and simulated cohorts disagree, and as a share of the formula
+APART, APART_SHARE = 0.015, 0.15  # from which formula and simulated cohorts disagree: both are printed
 MAP_RATIOS = np.linspace(-3.0, 3.0, 13)  # log2, of the figure
 
 
@@ -107,8 +108,9 @@ class Heteroskedasticity:
     remedies: tuple[Remedy, ...]
     n_calls: int
     mean: Array  # (n_shown,) base means at which the trends are shown
-    trend_test: Array  # (n_shown,)
-    trend_reference: Array  # (n_shown,)
+    trends: Array  # (2, n_shown) dispersion of the test and the reference group
+    trend_factors: Array  # (2, n_shown) by which its 95 % limits lie above and below
+    genes: Mapping[str, Sequence[object]]  # columns of the tested genes, smallest p-value first
     map_sizes: Array  # (n_ratios, n_bins) predicted size at each of MAP_RATIOS
 
 
@@ -121,7 +123,7 @@ def compute(study: Study) -> Heteroskedasticity:
     """Estimate the ratio and follow it into the error rate and the list of calls."""
     if study.in_interaction:
         raise NotAssessable("the contrast factor is part of an interaction, so there are no two groups to compare")
-    fit = study.fit
+    fit, called = study.fit, study.significant
     expressed = np.minimum(study.mean_test, study.mean_reference) >= EXPRESSED
     if expressed.sum() < RATIO_GENES:
         raise NotAssessable(f"fewer than {RATIO_GENES} genes have a mean count of {EXPRESSED:g} in both groups")
@@ -135,9 +137,15 @@ def compute(study: Study) -> Heteroskedasticity:
     overall = model.take(tested)
     shift = None if study.normalisation_shifts is None else overall.shift_estimate(ratio)
     moved = 0.0 if shift is None else shift.value
-    null, adjusted = study.ensemble(study.without_effect), np.isfinite(fit.padj)
+    null, used = study.ensemble(study.without_effect), np.isfinite(fit.padj)
     made = null.n_tested > 0
+    false = false_discovery_proportion(fit.pvalue[used], null.pvalue[made][:, used], called[used])
     bins = Bins.of(fit.base_mean, RATIO_EDGES)
+    other = remedies(fit, study.recentred, test, reference, called)
+    rows = np.flatnonzero(tested)[np.argsort(fit.pvalue[tested], kind="stable")]
+    more = {"base_mean": fit.base_mean, "log2_fold_change": fit.lfc, "padj": fit.padj}
+    more |= {f"padj_{name}": remedy.padj for name, remedy in zip(("group", "recentred", "both"), other, strict=False)}
+    genes = gene_columns(model, study.own_dispersions, moved, rows, more)
     shown = np.geomspace(1.0, max(float(np.nanmax(fit.base_mean)), 10.0), 60)
     return Heteroskedasticity(
         groups=(str(fit.contrast.test), str(fit.contrast.reference)),
@@ -149,17 +157,16 @@ def compute(study: Study) -> Heteroskedasticity:
         size=study.predicted_size,
         size_without_shift=float(overall.sizes(ratio.value, 0.0).mean()),
         simulated_size=None if not made.any() else float((null.n_small[made] / null.n_tested[made]).mean()),
-        fdp=false_discovery_proportion(
-            fit.pvalue[adjusted], null.pvalue[made][:, adjusted], study.significant[adjusted]
-        ),
+        fdp=false,
         shift=shift,
         observed_median_lfc=median(fit.lfc[expressed]),
         bins=bins.described(model, tested, (test.map, reference.map), ratios, moved),
-        remedies=remedies(fit, study.recentred, test, reference, study.significant),
-        n_calls=int(study.significant.sum()),
+        remedies=other,
+        n_calls=int(called.sum()),
         mean=shown,
-        trend_test=test.curve(shown),
-        trend_reference=reference.curve(shown),
+        trends=np.array([test.curve(shown), reference.curve(shown)]),
+        trend_factors=np.array([np.exp2(1.96 * np.interp(shown, TREND_MEANS, se)) for se in found.trend_se]),
+        genes={"gene_id": list(map(str, fit.cohort.genes[rows])), **genes},
         map_sizes=bins.sizes_at(model, tested, MAP_RATIOS),
     )
 
@@ -176,23 +183,20 @@ def judge(result: Heteroskedasticity) -> Verdict:
     if not (liberal or conservative or nearer >= WARN_SHIFT):
         return Verdict(Status.PASS, f"{sentence}.", f"Nothing to do{_price(result)}.", calls_at_risk=0)
     if conservative:
-        advice = (
-            "Compare the list with the table of remedies: group dispersions find what this test misses "
-            "(`dediag fit --dispersion group`)."
-        )
+        advice = "Compare the list with the remedies: `dediag fit --dispersion group` finds what this test misses."
     else:
         advice = (
             f"Do not rely on the {both.to_difference:,} calls that vanish with both remedies because the groups differ "
-            f"({both.to_caution:,} more vanish there because that test is more cautious): "
-            "`dediag fit --dispersion group --recentre` writes that table."
+            f"({both.to_caution:,} more vanish from caution): see `dediag fit --dispersion group --recentre`."
         )
     return Verdict(Status.FAIL if failed else Status.WARN, f"{sentence}.", advice, calls_at_risk=both.to_difference)
 
 
 def _ratio(result: Heteroskedasticity) -> str:
-    (test, reference), ratio = result.groups, result.ratio
-    value, low, high = apart(2.0**ratio.value, 2.0**ratio.low, 2.0**ratio.high, decimals=2)
-    return f"Dispersion in {test} is {value} times that in {reference} (95 % interval {low} to {high})"
+    value, low, high = apart(*(2.0**end for end in result.ratio), decimals=2)
+    return (
+        f"Dispersion in {result.groups[0]} is {value} times that in {result.groups[1]} (95 % interval {low} to {high})"
+    )
 
 
 def _error_rate(size: Estimate, *, conservative: bool, failed: bool) -> str:
@@ -216,20 +220,19 @@ def _price(result: Heteroskedasticity) -> str:
     groups = result.remedies[0]
     if not groups.vanish:
         return ""
-    cost = f": group dispersions would lose {groups.vanish:,} of the {result.n_calls:,} calls"
+    lost = f": group dispersions would lose {groups.vanish:,} of the {result.n_calls:,} calls"
     of_them = f"{groups.to_caution:,} of them" if groups.to_difference else "all of them"
-    return f"{cost}, {of_them} because that test is more cautious, whatever the groups"
+    return f"{lost}, {of_them} because that test is more cautious, whatever the groups"
 
 
 def metrics(result: Heteroskedasticity) -> list[Metric]:
     """The numbers of report.json."""
     shift, shift_low, shift_high = result.shift or (None, None, None)
-    size, size_low, size_high = result.size
     return [
-        Metric("log2_dispersion_ratio", result.ratio.value, result.ratio.low, result.ratio.high, unit="log2"),
+        Metric("log2_dispersion_ratio", *result.ratio, unit="log2"),
         Metric("ratio_ci_low", result.ratio.low, unit="log2"),
         Metric("ratio_ci_high", result.ratio.high, unit="log2"),
-        Metric("predicted_size", size, size_low, size_high, WARN_SIZE),
+        Metric("predicted_size", *result.size, WARN_SIZE),
         Metric("variance_ratio", result.variance_ratio),
         Metric("shift_log2", shift, shift_low, shift_high, WARN_SHIFT, "log2"),
         Metric("n_de_group_dispersion", result.remedies[0].n_up + result.remedies[0].n_down, unit="genes"),
@@ -242,7 +245,7 @@ def metrics(result: Heteroskedasticity) -> list[Metric]:
 
 
 def tables(result: Heteroskedasticity) -> list[Table]:
-    """Ratio and error rate by expression; remedies."""
+    """Ratio and error rate by expression; remedies; genes."""
     return [
         Table(
             "expression",
@@ -257,6 +260,12 @@ def tables(result: Heteroskedasticity) -> list[Table]:
             "or because the groups differ (to_difference); voom by group is compared with voom in the same way.",
             {column: [getattr(remedy, name) for remedy in result.remedies] for column, name in REMEDY_COLUMNS.items()},
         ),
+        Table(
+            "genes",
+            "Tested genes: each group's own dispersion, true over reported variance, share of p < .05 if there is no "
+            "effect, and adjusted p-values with group dispersions, recentred size factors, and both.",
+            result.genes,
+        ),
     ]
 
 
@@ -269,8 +278,11 @@ def _draw_dispersions(result: Heteroskedasticity) -> Figure:
     figure = drawing.new_figure(*drawing.PAIR)
     left, right = figure.subplots(1, 2)
     test, reference = result.groups
-    drawing.curve(left, result.mean, result.trend_test, "test", label=test)
-    drawing.curve(left, result.mean, result.trend_reference, "reference", label=reference)
+    for role, group, trend, factor in zip(
+        ("test", "reference"), result.groups, result.trends, result.trend_factors, strict=True
+    ):
+        drawing.ribbon(left, result.mean, trend / factor, trend * factor, role)
+        drawing.curve(left, result.mean, trend, role, label=group)
     left.set(xscale="log", yscale="log", xlabel="base mean", ylabel="dispersion", title="Trend of each group")
     drawing.legend(left)
     drawing.band(right, result.ratio.low, result.ratio.high, label="genes of mean 10 and more")
@@ -281,8 +293,8 @@ def _draw_dispersions(result: Heteroskedasticity) -> Figure:
     return Figure(
         "dispersions",
         drawing.to_svg(figure),
-        f"Left: dispersion trend of each group by itself. Right: log2 ratio by base mean, freed of small-sample bias; "
-        f"intervals by {result.method}.",
+        "Left: dispersion trend of each group by itself, with 95 % intervals. Right: log2 ratio by base mean, freed of "
+        f"small-sample bias; intervals by {result.method}.",
         f"Two trends; log2 ratio {result.ratio.value:.2f} ({result.ratio.low:.2f} to {result.ratio.high:.2f}).",
     )
 
@@ -297,15 +309,13 @@ def _draw_sizes(result: Heteroskedasticity) -> Figure:
     drawing.legend(left)
     known = np.flatnonzero(np.isfinite(result.map_sizes).all(axis=0))[::-2][::-1]  # what grey can tell
     for style, k in zip(drawing.SERIES, known, strict=False):
-        label = span(RATIO_EDGES[k], RATIO_EDGES[k + 1])
-        drawing.curve(right, 2.0**MAP_RATIOS, result.map_sizes[:, k], style, label=label)
+        drawing.curve(right, 2.0**MAP_RATIOS, result.map_sizes[:, k], style, label=span(*RATIO_EDGES[k : k + 2]))
     drawing.reference_line(right, 2.0**result.ratio.value, axis="x", role="observed")
     drawing.band(right, 2.0**result.ratio.low, 2.0**result.ratio.high, axis="x")
     drawing.reference_line(right, 0.05, role="not_significant")
     right.set_xscale("log", base=2)
     right.set_xticks([1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8], ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
-    n1, n2 = result.sizes
-    right.set(xlabel=f"dispersion ratio, {result.groups[0]} / {result.groups[1]}", title=f"Any ratio at {n1} v {n2}")
+    right.set(xlabel="ratio of dispersions, {} / {}".format(*result.groups), title="{} v {}".format(*result.sizes))
     drawing.legend(right, title="base mean")
     return Figure(
         "error_rate",
@@ -318,11 +328,9 @@ def _draw_sizes(result: Heteroskedasticity) -> Figure:
 
 def _by_expression(ax: Axes, result: Heteroskedasticity, pick: Callable[[ExpressionBin], Estimate], role: str) -> None:
     """Values with intervals by expression bin."""
-    rows = [r for r in result.bins if pick(r).known]
-    at = np.arange(len(rows), dtype=float)
-    value, low, high = np.array([pick(r) for r in rows]).reshape(-1, 3).T
-    drawing.intervals(ax, at, value, low, high, role=role)
-    ax.set_xticks(at, [span(r.low, r.high) for r in rows], rotation=30, ha="right")
+    rows = {span(r.low, r.high): pick(r) for r in result.bins if pick(r).known}
+    value, low, high = np.array(list(rows.values())).reshape(-1, 3).T
+    drawing.labelled_intervals(ax, list(rows), value, low, high, role)
     ax.set_xlabel("base mean")
 
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "PAIR", "SEQUENTIAL", "SERIES", "SQUARE", "STYLES", "WIDE", "Style", "band", "beside_expected", "cloud", "curve",
-    "diagonal", "histogram", "intervals", "legend", "new_figure", "reference_line", "ribbon", "to_svg",
+    "PAIR", "SEQUENTIAL", "SERIES", "SQUARE", "STYLES", "WIDE", "Style", "band", "beside_expected", "cloud",
+    "curve", "diagonal", "histogram", "intervals", "labelled_intervals", "legend", "new_figure", "reference_line",
+    "ribbon", "to_svg",
 ]  # fmt: skip
 
 WIDE = (7.2, 4.0)  # inches: one panel, the width of the report's text
@@ -166,6 +167,15 @@ def intervals(
         at, middle, yerr=error, color=style.color, marker=style.marker, linestyle="none", markersize=6.0,
         elinewidth=1.4, capsize=3.0, label=label,
     )  # fmt: skip
+
+
+def labelled_intervals(
+    ax: Axes, labels: Sequence[str], value: ArrayLike, low: ArrayLike, high: ArrayLike, role: str | Style = "observed"
+) -> None:
+    """Points (n,) with intervals, one place for each label."""
+    at = np.arange(len(labels), dtype=float)
+    intervals(ax, at, value, low, high, role=role)
+    ax.set_xticks(at, labels, rotation=30, ha="right")
 
 
 def beside_expected(

@@ -173,6 +173,7 @@ class Remedy:
     vanish: int
     to_caution: int  # of those that vanish: would do so too if the groups were equally dispersed, and not shifted
     appear: int
+    padj: Array  # (n_genes,)
 
     @property
     def to_difference(self) -> int:
@@ -199,8 +200,9 @@ def remedies(
         now = padj < fit.alpha
         n_up, gone = int((now & (lfc > 0)).sum()), called & ~now
         return Remedy(
-            name, n_up, int(now.sum()) - n_up, int(gone.sum()), int((gone & anyway).sum()), int((now & ~called).sum())
-        )
+            name, n_up, int(now.sum()) - n_up, int(gone.sum()), int((gone & anyway).sum()), int((now & ~called).sum()),
+            padj,
+        )  # fmt: skip
 
     return (
         compare("group dispersions", group_test(fit, test, reference).padj, fit.lfc, cautious),

@@ -41,6 +41,7 @@ TRIAL_REPLICATES = 6  # simulated cohorts for a first idea of the ratio
 REPLICATES = 16  # and for its bias
 MOST_BLOCKS = 12  # of samples left out, per group
 FEWEST_TO_LEAVE_OUT = 6  # samples a group, below which leaving one out says little about a dispersion
+TREND_MEANS = np.geomspace(1.0, 1e5, 26)  # at which the groups' trends are compared
 SHIFT_DRAWS = 400  # samples simulated for each shift: their size factors average to an error of about .003 log2
 SHIFT_GENES = 2000  # at ratios of 4 and 1/4 the shift then has a standard deviation of .001 to .002 log2 over seeds
 
@@ -53,7 +54,8 @@ class RatioEstimate:
     se: Array  # (n_sets,)
     df: Array  # (n_sets,) degrees of freedom of se
     bias: Array  # (n_sets,) that was taken off
-    method: Literal["leaving out samples", "simulation"]  # behind se
+    method: Literal["leaving out samples", "simulation"]  # behind se and trend_se
+    trend_se: Array  # (2, n_means) standard error of the log2 trend of the test and the reference group at TREND_MEANS
 
     def estimates(self, level: float = 0.95) -> tuple[Estimate, ...]:
         """Each set's ratio with its confidence limits."""
@@ -68,33 +70,30 @@ def estimate(fit: NBFit, sets: Mask, fewest: int, rng: np.random.Generator) -> R
     fewest: genes a set must have. Raises ValueError (ArithmeticError) where a group has no dispersions.
     """
     sets = sets & np.isfinite(fit.dispersion)
-    found = _medians(_log_ratio(fit), sets, fewest)
+    found = _medians(_compared(fit)[0], sets, fewest)
     genes = np.flatnonzero(sets.any(axis=0))
     if genes.size > MOST_GENES:
         genes = np.sort(rng.choice(genes, MOST_GENES, replace=False))
     part, inside = _part(fit, genes), sets[:, genes]
-    first = float(found[0] - _simulated(part, inside, 0.0, TRIAL_REPLICATES, rng)[:, 0].mean())
+    first = float(found[0] - _simulated(part, inside, 0.0, TRIAL_REPLICATES, rng)[0][:, 0].mean())
     variance = _left_out_variance(part, inside, rng)
-    simulated = _simulated(part, inside, first, REPLICATES, rng, permuted=variance is None)
+    simulated, trends = _simulated(part, inside, first, REPLICATES, rng, permuted=variance is None)
     bias = simulated.mean(axis=0) - first
     if variance is None:
         n = sum(part.group_mask(str(level)).sum() for level in (part.contrast.test, part.contrast.reference))
         se, df = simulated.std(axis=0, ddof=1), np.full(len(sets), n - 2.0)
-        return RatioEstimate(found - bias, se, df, bias, "simulation")
-    parts, df = variance
+        return RatioEstimate(found - bias, se, df, bias, "simulation", trends.std(axis=0, ddof=1))
+    parts, df, trend_variance = variance
     se = np.sqrt(parts.sum(axis=0))
-    return RatioEstimate(found - bias, se, satterthwaite_df(list(parts), list(df)), bias, "leaving out samples")
+    df = satterthwaite_df(list(parts), list(df))
+    return RatioEstimate(found - bias, se, df, bias, "leaving out samples", np.sqrt(trend_variance))
 
 
-def _log_ratio(fit: NBFit) -> Array:
-    """log2 ratio of gene-wise dispersions: (n_genes,)."""
-    test, reference = (_gene_wise(fit, str(level)) for level in (fit.contrast.test, fit.contrast.reference))
-    return np.asarray(np.log2(test / reference))
-
-
-def _gene_wise(fit: NBFit, level: str) -> Array:
-    """Gene-wise dispersions of a level's samples, as `group_dispersions` gives them: (n_genes,)."""
-    return group_dispersions(fit, level).gene
+def _compared(fit: NBFit) -> tuple[Array, Array]:
+    """log2 ratio of gene-wise dispersions (n_genes,), and log2 of both groups' trends at TREND_MEANS (2, n_means)."""
+    groups = [group_dispersions(fit, str(level)) for level in (fit.contrast.test, fit.contrast.reference)]
+    trends = np.log2([group.curve(TREND_MEANS) for group in groups])
+    return np.asarray(np.log2(groups[0].gene / groups[1].gene)), trends
 
 
 def _medians(values: Array, sets: Mask, fewest: int = 1) -> Array:
@@ -136,8 +135,8 @@ def _part(fit: NBFit, genes: Index, rows: Index | None = None, counts: Array | N
 
 def _simulated(
     part: NBFit, sets: Mask, log2_ratio: float, replicates: int, rng: np.random.Generator, *, permuted: bool = False
-) -> Array:
-    """Medians found in cohorts simulated with this true ratio: (n_replicates, n_sets)."""
+) -> tuple[Array, Array]:
+    """Medians (n_replicates, n_sets) and log2 trends (n_replicates, 2, n_means) in cohorts with this true ratio."""
     model = CountModel.of(part, Simulations(1, 0, "none", "shared"))
     model = with_ratio(model, log2_ratio)
     columns = None
@@ -146,11 +145,13 @@ def _simulated(
             part.fitted_counts, part.mu(), model.mean, model.dispersion, model.test, model.reference, rng
         )
     genes, rows = np.arange(part.cohort.n_genes), np.arange(part.cohort.n_samples)
-    found = []
+    found, trends = [], []
     for _ in range(replicates):
         counts = model.draw(rng) if columns is None else columns.draw(model.mean.copy(), model.dispersion, rng, rows)
-        found.append(_medians(_log_ratio(_part(part, genes, rows, counts)), sets))
-    return np.array(found)
+        ratio, trend = _compared(_part(part, genes, rows, counts))
+        found.append(_medians(ratio, sets))
+        trends.append(trend)
+    return np.array(found), np.array(trends)
 
 
 def with_ratio(model: CountModel, log2_ratio: float) -> CountModel:
@@ -165,8 +166,10 @@ def with_ratio(model: CountModel, log2_ratio: float) -> CountModel:
     return replace(model, dispersion=dispersion)
 
 
-def _left_out_variance(part: NBFit, sets: Mask, rng: np.random.Generator) -> tuple[Array, Array] | None:
+def _left_out_variance(part: NBFit, sets: Mask, rng: np.random.Generator) -> tuple[Array, Array, Array] | None:
     """Variance of the medians due to each group's samples, and its degrees of freedom: (2, n_sets) each.
+
+    And the variance of each group's log2 trend: (2, n_means).
 
     None where a group has too few samples, or where the design cannot do without some of them.
     """
@@ -174,16 +177,17 @@ def _left_out_variance(part: NBFit, sets: Mask, rng: np.random.Generator) -> tup
     if min(samples.size for samples in groups) < FEWEST_TO_LEAVE_OUT:
         return None
     everything, genes = np.arange(part.cohort.n_samples), np.arange(part.cohort.n_genes)
-    variances, df = [], []
-    for samples in groups:
+    variances, df, trends = [], [], []
+    for k, samples in enumerate(groups):
         parts = jackknife.blocks(samples, MOST_BLOCKS, rng)
         try:
-            found = [_medians(_log_ratio(_part(part, genes, np.setdiff1d(everything, out))), sets) for out in parts]
+            compared = [_compared(_part(part, genes, np.setdiff1d(everything, out))) for out in parts]
         except (ValueError, ArithmeticError):  # no longer estimable, too few degrees of freedom, no trend
             return None
-        variances.append(jackknife.variance(np.array(found)))
+        variances.append(jackknife.variance(np.array([_medians(ratio, sets) for ratio, _ in compared])))
+        trends.append(jackknife.variance(np.array([trend[k] for _, trend in compared])))
         df.append(np.full(len(sets), len(parts) - 1.0))
-    return np.array(variances), np.array(df)
+    return np.array(variances), np.array(df), np.array(trends)
 
 
 def shift_at(fit: NBFit, method: str | Array, log2_ratios: Array, rng: np.random.Generator) -> Array | None:

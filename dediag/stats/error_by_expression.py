@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dediag.stats.error_rate import predicted_size, variance_ratio
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,6 +69,21 @@ class Bins:
         """Median error rate of the tested genes of each bin at other ratios: (n_ratios, n_bins); NaN without genes."""
         models = [model.take(mask & tested) for mask in self.inside]
         return np.array([[median(own.sizes(ratio)) for own in models] for ratio in log2_ratios])
+
+
+def gene_columns(
+    model: ErrorModel, dispersions: tuple[Array, Array], shift: float, rows: NDArray[np.intp], more: Mapping[str, Array]
+) -> dict[str, list[float | None]]:
+    """Both groups' own dispersions, variance ratio and error rate at nominal 5 % of the genes `rows`, as a table.
+
+    dispersions: (n_genes,) each; shift: log2; more: further columns (n_genes,). None where a number is not known.
+    """
+    given = (model.mean_test, model.mean_reference, *dispersions, model.n_test, model.n_reference)
+    values = {
+        **more, "dispersion_test": dispersions[0], "dispersion_reference": dispersions[1],
+        "variance_ratio": variance_ratio(*given), "predicted_size": predicted_size(*given, shift),
+    }  # fmt: skip
+    return {name: [float(v) if np.isfinite(v) else None for v in value[rows]] for name, value in values.items()}
 
 
 def columns(bins: Sequence[ExpressionBin]) -> dict[str, list[float | None]]:

@@ -133,9 +133,13 @@ def test_metrics_tables_and_figures():
     values = {m.name: m.value for m in heteroskedasticity.metrics(result)}
     assert values["expected_fdp"] is None or 0.0 <= values["expected_fdp"] <= 1.0
     assert values["ratio_ci_low"] < values["log2_dispersion_ratio"] < values["ratio_ci_high"]
-    expression, remedies = heteroskedasticity.tables(result)
+    expression, remedies, genes = heteroskedasticity.tables(result)
     assert None in expression.columns["log2_ratio"]  # no genes of low mean here
     assert list(remedies.columns["analysis"])[:3] == ["group dispersions", "recentred size factors", "both"]
+    assert len(genes.columns["gene_id"]) == len(set(genes.columns["gene_id"])) > 1000
+    assert np.mean(genes.columns["predicted_size"]) == pytest.approx(result.size.value, abs=0.02)
+    assert genes.columns["padj"][0] == np.nanmin([v for v in genes.columns["padj"] if v is not None])
+    assert (result.trend_factors > 1.0).all()
     figures = heteroskedasticity.draw(result)
     assert [f.name for f in figures] == ["dispersions", "error_rate"]
     assert figures[1].svg == heteroskedasticity.draw(result)[1].svg
