@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dediag.cohort import InputError, frozen
-from dediag.model.group_test import EXPRESSED
+from dediag.model.dispersion import group_dispersions
+from dediag.model.exact import floor_genes, optimum
+from dediag.model.group_means import group_means
+from dediag.model.group_test import EXPRESSED, FEWEST_GENES
 from dediag.progress import Progress, silent
 from dediag.resample import draws
 from dediag.resample.plans import Simulations
 from dediag.resample.streams import stream
 from dediag.settings import AuditSettings
-from dediag.stats.error_model import ErrorModel
-from dediag.stats.error_rate import log_variance
+from dediag.stats.error_model import UNKNOWN, ErrorModel
+from dediag.stats.error_rate import median_variance_ratio
 from dediag.stats.fellows import most
 from dediag.stats.strata import by_expression
 
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 RATIO_EDGES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)  # base means between which dispersions are compared
-RATIO_GENES = 30  # fewest genes whose ratio of dispersions is given
+RATIO_GENES = FEWEST_GENES  # whose ratio of dispersions is given
 SHIFT_KNOTS = np.linspace(-4.0, 4.0, 9)  # log2 ratios of dispersions at which the shift is simulated
 LEFT_OUT = 50  # most samples that are left out in turn ...
 FELLOWS = 5  # ... and how many of them are of the same group at least, if it has so many
@@ -130,8 +133,6 @@ class Study:
 
     @cached_property
     def _group_means(self) -> tuple[Array, Array]:
-        from dediag.model.group_means import group_means
-
         return group_means(self.fit)
 
     @property
@@ -151,16 +152,12 @@ class Study:
     @cached_property
     def above_floor(self) -> NDArray[np.intp]:
         """Positions of the genes with counts whose fitted means are 0.5 or more in every sample."""
-        from dediag.model.exact import floor_genes
-
         seen = np.isfinite(self.fit.dispersion) & (self.fit.base_mean > 0.0)
         return frozen(np.flatnonzero(seen & ~floor_genes(self.fit)), np.intp)
 
     @cached_property
     def exact(self) -> Optimum:
         """The exact optimum of the coefficients at the main fit's dispersions."""
-        from dediag.model.exact import optimum
-
         return optimum(self.fit)
 
     # Dispersions and effects -----------------------------------------------------------------------------------------
@@ -168,18 +165,14 @@ class Study:
     @cached_property
     def group_dispersion_test(self) -> GroupDispersion:
         """Dispersions of the test group alone; raises ValueError below 3 residual degrees of freedom."""
-        from dediag.model.dispersion import group_dispersions
-
         return group_dispersions(self.fit, _level(self.fit.contrast.test))
 
     @cached_property
     def group_dispersion_reference(self) -> GroupDispersion:
         """Dispersions of the reference group alone; raises ValueError below 3 residual degrees of freedom."""
-        from dediag.model.dispersion import group_dispersions
-
         return group_dispersions(self.fit, _level(self.fit.contrast.reference))
 
-    @property
+    @cached_property
     def has_group_dispersions(self) -> bool:
         """Whether both groups have dispersions of their own."""
         try:
@@ -189,12 +182,13 @@ class Study:
 
     @cached_property
     def recentred(self) -> NBFit:
-        """The main fit with recentred size factors; itself where too few (control) genes are well expressed."""
+        """The main fit with recentred size factors; itself at given ones, or with too few well-expressed genes."""
         from dediag.model.fit import fit
 
         main, alpha, factors = self.fit, self.settings.alpha, self.size_factors
         try:
-            return fit(self.cohort, main.design, main.contrast, alpha=alpha, size_factors=factors, recentre=True)
+            moved = self.normalisation_shifts is not None
+            return fit(self.cohort, main.design, main.contrast, alpha=alpha, size_factors=factors, recentre=moved)
         except InputError:
             return main
 
@@ -235,9 +229,22 @@ class Study:
 
     @cached_property
     def predicted_size(self) -> Estimate:
-        """Mean over tested genes of the error rate at nominal 5 %, with the interval that the ratio's gives it."""
+        """Mean over tested genes of the error rate at nominal 5 %, with the interval that the ratio's gives it.
+
+        Unknown where too few genes are well expressed, or the ratio of the dispersions cannot be estimated.
+        """
+        if (np.minimum(self.mean_test, self.mean_reference) >= EXPRESSED).sum() < RATIO_GENES:
+            return UNKNOWN
         tested = np.isfinite(self.fit.pvalue) & np.isfinite(self.fit.dispersion) & (self.fit.base_mean > 0)
-        return self.error_model.take(tested).mean_size(self.dispersion_ratio.estimates()[0])
+        try:
+            return self.error_model.take(tested).mean_size(self.dispersion_ratio.estimates()[0])
+        except (ValueError, ArithmeticError):
+            return UNKNOWN
+
+    @property
+    def remedy(self) -> str:
+        """The command of the analysis for groups of unequal dispersion; given size factors are not recentred."""
+        return f"dediag fit --dispersion group{'' if self.normalisation_shifts is None else ' --recentre'}"
 
     @cached_property
     def own_dispersions(self) -> tuple[Array, Array]:
@@ -333,13 +340,8 @@ class Study:
         """Median over expressed genes of v1/v2, v = 1/mean + group dispersion; None without group dispersions."""
         if not self.has_group_dispersions:
             return None
-        test, reference = self.group_dispersion_test, self.group_dispersion_reference
-        expressed = np.minimum(self.mean_test, self.mean_reference) >= EXPRESSED
-        if not expressed.any():
-            return None
-        v_test = log_variance(self.mean_test[expressed], test.map[expressed])
-        v_reference = log_variance(self.mean_reference[expressed], reference.map[expressed])
-        return float(np.nanmedian(v_test / v_reference))
+        own = self.group_dispersion_test.map, self.group_dispersion_reference.map
+        return median_variance_ratio(self.mean_test, self.mean_reference, *own, EXPRESSED)
 
 
 def _level(level: str | None) -> str:

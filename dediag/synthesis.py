@@ -172,12 +172,15 @@ def _batch(known: Mapping[str, Finding]) -> tuple[Support, str] | None:
     support: Support = "none"
     said = []
     if nulls is not None and tail is not None:
-        limit = next((m.limit for m in nulls.metrics if m.name == "mock_split_size_p90"), None)
-        if limit is not None and tail >= limit:
+        most = next((m.limit for m in nulls.metrics if m.name == "mock_split_size_p90"), None)
+        if most is not None and tail >= most:
             support = "moderate"
         said.append(f"One mock split in ten of one group has p < .05 in {_percent(tail)} of the genes or more.")
-    if hill is not None and cleared is not None:
-        if cleared <= hill / 2:
+    limit = next((m.limit for m in shape.metrics if m.name == "right_excess"), None) if shape is not None else None
+    if hill is not None and cleared is not None and limit is not None and hill >= limit:
+        # as p_value_shape has it: half of the hill, and not where unequal dispersions make half of it by themselves
+        simulated = _value(shape, "right_excess_simulated") if shape is not None else None
+        if cleared <= hill / 2 and (simulated is None or simulated < hill / 2):
             support = "moderate"
         before, after = (fixed(100 * value, 0, sign=True) for value in (hill, cleared))
         said.append(f"The hill of large p-values is {before} %, with one surrogate factor in the design {after} %.")

@@ -196,11 +196,13 @@ def main(argv: list[str] | None = None) -> int:
     """Simulate, fit, audit, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--genes", type=int, default=20_000)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="of the groups; one of 5 or more")
     parser.add_argument("--splits", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE.parent / "reports")
     options = parser.parse_args(argv)
+    if max(options.sizes) < 5:
+        parser.error("--sizes: name one of 5 or more, from where on the prediction is judged")
     data = os.environ.get("DEDIAG_DATA")
     data = None if data is None else str(Path(data) / "data")
     started = time.time()
@@ -238,6 +240,7 @@ def as_markdown(results: dict[str, Any]) -> str:
     either = sum(close(r["predicted"][k], r["true"][k]) or close(r["simulated"][k], r["true"][k]) for r, k in judged)
     holds = [r["corrected"][k] for r, k in judged]
     low = [r["corrected"][0] for r in asked]
+    inside = sum(0.03 <= size <= 0.065 for size in holds)
     lines = [
         "# Groups that differ in dispersion",
         "",
@@ -254,8 +257,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         "",
         f"- Prediction within .015 or 15 % at mean 50 and 500, 5 and more a group: {near} of {len(judged)};",
         f"  it or the simulated cohorts: {either} of {len(judged)}.",
-        f"- Size of the corrected test there: {min(holds):.3f} to {max(holds):.3f}; at mean 5: {min(low):.3f} to",
-        f"  {max(low):.3f}.",
+        f"- Size of the corrected test there: {min(holds):.3f} to {max(holds):.3f}, within .03 to .065 in {inside} of",
+        f"  {len(holds)}; at mean 5: {min(low):.3f} to {max(low):.3f}.",
         "",
     ]
     for k, mean in enumerate(MEANS):

@@ -182,8 +182,15 @@ def test_a_batch_is_weighed_by_mock_splits_and_a_surrogate() -> None:
     assert "p < .05 in 16 % of the genes" in statements([*audit(), nulls])["batch"]
     calm = Finding("null_calibration", "?", F, "headline", metrics=(Metric("mock_split_size_p90", 0.06, limit=0.1),))
     assert support([*audit(), calm])["batch"] == "none"  # its alarm is about something else
-    hill = finding("p_value_shape", W, right_excess=0.5, right_excess_surrogate=0.02)
-    assert support([*audit(), calm, hill])["batch"] == "moderate"
+
+    def shape(hill: float, simulated: float, surrogate: float) -> Finding:
+        given = (Metric("right_excess", hill, limit=0.2), Metric("right_excess_simulated", simulated))
+        return Finding("p_value_shape", "?", W, "", metrics=(*given, Metric("right_excess_surrogate", surrogate)))
+
+    assert support([*audit(), calm, shape(0.5, 0.0, 0.02)])["batch"] == "moderate"
+    assert support([*audit(), calm, shape(0.5, 0.4, 0.02)])["batch"] == "none"  # unequal dispersions make it
+    assert support([*audit(), calm, shape(0.5, 0.0, 0.4)])["batch"] == "none"
+    assert support([*audit(), calm, shape(-0.8, 0.0, -0.8)])["batch"] == "none"  # no hill
     assert "batch" not in support([*audit(), finding("p_value_shape", P, right_excess=0.0)])
 
 

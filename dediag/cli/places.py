@@ -28,6 +28,8 @@ def for_table(path: Path, inputs: Sequence[Path], *, overwrite: bool) -> Path:
     with _explained(path):
         if path.is_dir():
             raise InputError(f"{path}: this is a folder; name a file for the results")
+        if path.suffix in (".xlsx", ".xls", ".ods"):
+            raise InputError(f"{path}: spreadsheets are not written; name a file that ends in .tsv or .csv (or .gz)")
         if path.exists() and any(name.exists() and path.samefile(name) for name in inputs):
             raise InputError(f"{path}: the results would replace an input file; choose another name")
         if path.exists() and not path.is_file():

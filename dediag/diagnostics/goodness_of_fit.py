@@ -77,8 +77,7 @@ WARN_DISTANCE, FAIL_DISTANCE = 0.04, 0.08  # of probability
 WARN_OUTLIERS = 0.001  # of all counts
 WARN_SPREAD = 0.10  # of the standard deviation of the residuals in a bin of well-expressed genes
 ONE_SIDED = 3.0  # times as many zeros in excess as in the other group
-MOSTLY = 0.5  # of the outliers in one sample
-BARS = 20  # of the histogram
+MOSTLY, BARS = 0.5, 20  # of the outliers in one sample; of the histogram
 
 
 @dataclass(frozen=True)
@@ -164,8 +163,9 @@ def judge(result: GoodnessOfFit) -> Verdict:
     if off >= WARN_DISTANCE:
         wrong.append((_distance(result), "Look for samples that belong apart (confounding, an unrecorded batch)."))
     if not wrong:
-        fine = f"{_distance(result)}; {_zeros(result)}; {_outliers(result)}"
-        return Verdict(Status.PASS, f"The counts look negative binomial: beyond chance, {fine}.", "Nothing to do.", 0)
+        limits = f"limits {100 * WARN_ZEROS:g} % zeros, {100 * WARN_OUTLIERS:g} % outliers, distance {WARN_DISTANCE:g}"
+        fine = f"no more zeros, outliers or distance from the model's distribution than chance gives ({limits})"
+        return Verdict(Status.PASS, f"The counts look negative binomial: {fine}.", "Nothing to do.", 0)
     failed, words = zeros >= FAIL_ZEROS or off >= FAIL_DISTANCE, "; ".join(words for words, _ in wrong)
     if failed:
         return Verdict(Status.FAIL, f"The counts do not look negative binomial: beyond chance, {words}.", wrong[0][1])
@@ -188,7 +188,7 @@ def _zeros(result: GoodnessOfFit) -> str:
 
 def _zeros_advice(result: GoodnessOfFit) -> str:
     lost = [max(part["excess_zeros"].sure, 0.0) for part in result.found.well[1:]]
-    if max(lost) >= ONE_SIDED * min(lost):
+    if max(lost) >= max(WARN_ZEROS, ONE_SIDED * min(lost)):
         group = result.groups[int(np.argmax(lost))]
         return f"Find out why {group} lost counts (depth, a filter, one sample) before you read its fold changes."
     return "Find out where counts were lost (a filter, missing values written as 0, single cells) and count again."

@@ -19,23 +19,20 @@ samples' own residuals together. The shift is what the study's own normalisation
 dispersions and without effect.
 
 How to read it: `ratio_ci_low` to `ratio_ci_high` is a 95 % interval of the log2 ratio; that of `predicted_size`
-follows from it. The status looks at the end of the interval that is nearer to health, not at the estimate. The table
-of remedies shows, without applying them, what the list becomes with group dispersions (Satterthwaite t), with
-recentred size factors (median fold change of well-expressed genes zero: this takes off the shift, and whatever else
-moved the median), and with both; `n_de_group_dispersion` counts the first. Calls vanish there for two reasons. The
-test with group dispersions is the more cautious one even between equal groups (a t-test, on dispersions from fewer
-samples): what it loses with both groups at their average dispersion is lost to caution, a loss of power that says
-nothing about the call. The rest is lost to the difference: those are the calls at risk. voom with one trend per group
-is a second opinion from another family of methods. `expected_fdp` is the share of the calls that have no effect:
-p-values up to the largest called one in cohorts simulated without effect, each group with its own dispersions and
-normalised again, times the share of genes without effect (large p-values observed over simulated). Where those cohorts
-contradict the formula (`simulated_size`; by more than .015 and 15 %) the headline gives both.
+follows from it. The status looks at the end of the interval that is nearer to health. The table of remedies shows,
+without applying them, what the list becomes with group dispersions (Satterthwaite t; `n_de_group_dispersion`), with
+recentred size factors (median fold change of well-expressed genes zero), with both, and by voom with a trend per
+group, a second opinion. The test with group dispersions is the more cautious one even between equal groups: what it
+loses with both at their average dispersion is lost to caution, and says nothing about the call. What else vanishes
+with no more than the groups' dispersions and the shift that these explain is lost to the difference: those are the
+calls at risk. `expected_fdp` is an upper estimate (many small effects count as none) of the share of the calls without
+effect: p-values up to the largest called one in cohorts simulated without effect, with the groups' dispersions and
+normalised again, times the share of genes without effect. Where those cohorts contradict the formula
+(`simulated_size`, by more than .015 and 15 %) the headline gives both.
 
-What it does not show: `shift_log2` is the part of the median fold change that unequal dispersion explains. A global
-change of expression or of composition moves the median too and cannot be told from the counts alone; the observed
-median stands beside it. At 4 or 5 samples a single bad one and a more dispersed group look alike. The prediction is
-first order: below a mean count of about 5 the test's own discreteness matters more. With covariates the groups are
-treated as if compared alone.
+What it does not show: `shift_log2` is the part of the median fold change that unequal dispersion explains. At 4 or 5
+samples a single bad one and a more dispersed group look alike. The prediction is first order: below a mean count of
+about 5 the test's own discreteness matters more. With covariates the groups are treated as if compared alone.
 
 References:
 - Satterthwaite (1946) An approximate distribution of estimates of variance components. Biometrics Bull 2:110
@@ -56,7 +53,7 @@ from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.group_test import EXPRESSED, Remedy, remedies
 from dediag.resample.dispersion_ratio import TREND_MEANS
-from dediag.rounding import apart, fixed, settled, span
+from dediag.rounding import apart, counted, fixed, settled, span
 from dediag.stats.error_by_expression import Bins, columns, gene_columns, median
 from dediag.stats.false_discoveries import false_discovery_proportion
 from dediag.study import RATIO_EDGES, RATIO_GENES
@@ -83,8 +80,7 @@ REMEDY_COLUMNS = {
     "analysis": "name", "n_up": "n_up", "n_down": "n_down", "calls_that_vanish": "vanish", "to_caution": "to_caution",
     "to_difference": "to_difference", "calls_that_appear": "appear",
 }  # fmt: skip
-BOTH = 2  # of the remedies
-APART, APART_SHARE = 0.015, 0.15  # from which formula and simulated cohorts disagree: both are printed
+BOTH, APART, APART_SHARE = 2, 0.015, 0.15  # of the remedies; where formula and simulated cohorts disagree
 MAP_RATIOS = np.linspace(-3.0, 3.0, 13)  # log2, of the figure
 
 
@@ -106,6 +102,7 @@ class Heteroskedasticity:
     observed_median_lfc: float  # of well-expressed genes
     bins: tuple[ExpressionBin, ...]
     remedies: tuple[Remedy, ...]
+    remedy: str  # as a command
     n_calls: int
     mean: Array  # (n_shown,) base means at which the trends are shown
     trends: Array  # (2, n_shown) dispersion of the test and the reference group
@@ -141,7 +138,7 @@ def compute(study: Study) -> Heteroskedasticity:
     made = null.n_tested > 0
     false = false_discovery_proportion(fit.pvalue[used], null.pvalue[made][:, used], called[used])
     bins = Bins.of(fit.base_mean, RATIO_EDGES)
-    other = remedies(fit, study.recentred, test, reference, called)
+    other = remedies(fit, study.recentred, test, reference, moved, called)
     rows = np.flatnonzero(tested)[np.argsort(fit.pvalue[tested], kind="stable")]
     more = {"base_mean": fit.base_mean, "log2_fold_change": fit.lfc, "padj": fit.padj}
     more |= {f"padj_{name}": remedy.padj for name, remedy in zip(("group", "recentred", "both"), other, strict=False)}
@@ -162,6 +159,7 @@ def compute(study: Study) -> Heteroskedasticity:
         observed_median_lfc=median(fit.lfc[expressed]),
         bins=bins.described(model, tested, (test.map, reference.map), ratios, moved),
         remedies=other,
+        remedy=study.remedy,
         n_calls=int(called.sum()),
         mean=shown,
         trends=np.array([test.curve(shown), reference.curve(shown)]),
@@ -181,13 +179,16 @@ def judge(result: Heteroskedasticity) -> Verdict:
         least = f"at least {settled(max(nearer, 0.0), WARN_SHIFT, digits=2)}, limit {WARN_SHIFT:g}"
         sentence += f"; all fold changes moved by {fixed(shift.value, 2, sign=True)} log2 ({least})"
     if not (liberal or conservative or nearer >= WARN_SHIFT):
-        return Verdict(Status.PASS, f"{sentence}.", f"Nothing to do{_price(result)}.", calls_at_risk=0)
+        advice = "See null_calibration, which judges the simulated cohorts" if _simulated(result) else "Nothing to do"
+        if size.value >= WARN_SIZE:
+            advice = "Not decided, so wide is the interval: few samples, or a single one (see sample_quality)"
+        return Verdict(Status.PASS, f"{sentence}.", f"{advice}{_price(result)}.", calls_at_risk=0)
     if conservative:
-        advice = "Compare the list with the remedies: `dediag fit --dispersion group` finds what this test misses."
+        advice = f"Compare the list with the remedies: `{result.remedy}` finds what this test misses."
     else:
+        lost = f"{counted(both.to_difference, 'call')} would vanish with both remedies because the groups differ"
         advice = (
-            f"Do not rely on the {both.to_difference:,} calls that vanish with both remedies because the groups differ "
-            f"({both.to_caution:,} more vanish from caution): see `dediag fit --dispersion group --recentre`."
+            f"{lost} ({both.to_caution:,} more from caution): do not rely on them; `{result.remedy}` has the others."
         )
     return Verdict(Status.FAIL if failed else Status.WARN, f"{sentence}.", advice, calls_at_risk=both.to_difference)
 
@@ -217,10 +218,9 @@ def _simulated(result: Heteroskedasticity) -> str:
 
 def _price(result: Heteroskedasticity) -> str:
     """What a remedy would cost where nothing asks for one."""
-    groups = result.remedies[0]
-    if not groups.vanish:
+    if not (groups := result.remedies[0]).vanish:
         return ""
-    lost = f": group dispersions would lose {groups.vanish:,} of the {result.n_calls:,} calls"
+    lost = f": group dispersions would lose {groups.vanish:,} of {counted(result.n_calls, 'call')}"
     of_them = f"{groups.to_caution:,} of them" if groups.to_difference else "all of them"
     return f"{lost}, {of_them} because that test is more cautious, whatever the groups"
 

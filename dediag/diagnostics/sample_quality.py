@@ -75,6 +75,7 @@ WEIGHT_LIMIT = 0.25  # of the fellows' weight, depth allowed for: four times the
 SPREADS = 3.0  # robust standard deviations below the fellows
 VERY_LOW = 0.1  # of the fellows' weight, fails with ...
 CHANGED, CHANGED_CALLS = 0.1, 5  # ... this share of the calls, and so many, vanishing or appearing with the weights
+MANY = 0.2  # of the samples out of line: no longer single ones
 SWAP_VOTES = 0.8  # share of the genes that place a sample in the other group
 COHORTS, FEWEST_GENES, SMALLEST_GROUP = 20, 50, 3
 
@@ -148,33 +149,24 @@ def judge(result: SampleQuality) -> Verdict:
     """Warn about samples that vary too much or look like the other group; fail where that changes conclusions."""
     alarms = [a for a in (_swap(result), _wrong_sex(result), _low_weight(result)) if a is not None]
     calls, i = result.calls, result.worst
-    small = [group for group, n in zip(result.groups, result.sizes, strict=True) if n <= SMALLEST_GROUP]
-    note = f" {' and '.join(small)}: with {SMALLEST_GROUP} samples or fewer, a bad sample and a group that varies more "
-    note = note + "look alike." if small else ""
+    note = f" With {SMALLEST_GROUP} samples or fewer a bad sample and a group that varies more look alike."
+    note = note if min(result.sizes) <= SMALLEST_GROUP else ""
     if alarms:
         first = max(alarms, key=lambda alarm: alarm.status.severity)
         also = "".join(f" Also: {alarm.headline}" for alarm in alarms if alarm is not first)
         return Verdict(first.status, first.headline + note, first.advice + also, None if calls is None else calls.lost)
-    headline = (
-        f"No sample is out of line: the lowest weight, that of {result.samples[i]}, is {_times(result)}; "
-        f"{_placed(result)}.{note}"
-    )
-    effect = (
-        "" if calls is None else f" With the weights {calls.after} genes would be called instead of {calls.before}."
-    )
-    return Verdict(Status.PASS, headline, f"Keep all samples.{effect}", 0)
+    lowest = f"the lowest weight, that of {result.samples[i]}, is {_times(result)}"
+    headline = f"No sample is out of line: {lowest}; {_placed(result)}.{note}"
+    return Verdict(Status.PASS, headline, "Keep all samples.", 0)
 
 
 def _times(result: SampleQuality) -> str:
     """How the worst weight compares with the fellows'."""
     ratio, spreads = float(result.weights.ratio[result.worst]), float(result.weights.spreads[result.worst])
     times = settled(ratio, WEIGHT_LIMIT, VERY_LOW, digits=2)
-    said = f"{times} times that of its fellows, depth allowed for (limit {WEIGHT_LIMIT:g})"
-    return (
-        said
-        if np.isnan(spreads)
-        else f"{said}, {settled(spreads, SPREADS, digits=2)} spreads below (limit {SPREADS:g})"
-    )
+    said = f"{times} times that of its fellows, depth allowed for"
+    limits = f"out of line below {WEIGHT_LIMIT:g} and by {SPREADS:g} spreads"
+    return f"{said} ({limits}{'' if np.isnan(spreads) else f'; it is {settled(spreads, SPREADS, digits=2)} below'})"
 
 
 def _placed(result: SampleQuality) -> str:
@@ -218,7 +210,7 @@ def _wrong_sex(result: SampleQuality) -> Verdict | None:
 
 def _low_weight(result: SampleQuality) -> Verdict | None:
     """What is said of samples that vary far more than the model gives."""
-    i, n, calls = result.worst, int(result.out_of_line.sum()), result.calls
+    i, n, calls, total = result.worst, int(result.out_of_line.sum()), result.calls, len(result.samples)
     if n == 0:
         return None
     effect = ""
@@ -226,11 +218,17 @@ def _low_weight(result: SampleQuality) -> Verdict | None:
         share = settled(100.0 * calls.changed, 100.0 * CHANGED, digits=2)
         effect = f"; with the weights {calls.after} genes are called instead of {calls.before} ({calls.lost} vanish, "
         effect += f"{calls.gained} appear: {share}%, limit {CHANGED:.0%})"
-    others = f", the furthest of {n}" if n > 1 else ""
+    low = sorted(np.flatnonzero(result.out_of_line), key=lambda k: float(result.weights.ratio[k]))
+    others = f", as {n - 1} more are ({', '.join(result.samples[k] for k in low[1:5])})" if n > 1 else ""
     said = f"{result.samples[i]} is out of line{others}: its weight is {_times(result)}{effect}."
     matters = calls is not None and calls.changed >= CHANGED and calls.lost + calls.gained >= CHANGED_CALLS
     fails = float(result.weights.ratio[i]) < VERY_LOW and matters
-    advice = f"Look at {result.samples[i]} (library, RNA, cell mixture); repeat the analysis with the weights."
+    name = result.samples[i]
+    advice = f"Look at {name} (library, RNA, cell mixture), and see the list without it (`--drop-samples {name}`)."
+    if n > MANY * total:
+        advice = (
+            f"{n} of {total} samples are no single cases: look for a batch or damage that they share, before weighting."
+        )
     return Verdict(Status.FAIL if fails else Status.WARN, said, advice)
 
 

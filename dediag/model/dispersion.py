@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dediag.model.nbfit import NBFit
 
 SMALLEST = 1e-8
+FEWEST_OWN_DF = 2  # of a group's samples under the design's columns among them
 OUTLIER_SD = 2.0  # gene-wise estimates this many SD above the trend are not shrunken
 
 
@@ -157,6 +158,7 @@ class GroupDispersion:
     trend: NDArray[np.float64]  # (n_genes,) the group's own trend at each base mean
     map: NDArray[np.float64]  # (n_genes,) shrunken toward the trend
     mean: NDArray[np.float64]  # (n_genes,) mean of the group's normalised counts
+    outlier: NDArray[np.bool_]  # (n_genes,) far above the trend, so that the gene-wise value stays
     prior_variance: float
     df: float  # residual degrees of freedom in the group: samples less the coefficients' share that they bear
     curve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -168,7 +170,8 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     Means come from the full design (the main fit's), the likelihood from the group's samples, its determinant from
     the columns of the design that vary or stay within the group. A coefficient that both groups share takes only a part
     of its degree of freedom from each: the leverage of the group's samples, which is also the share of the determinant
-    that counts. Raises ValueError below 3 residual degrees of freedom.
+    that counts. Raises ValueError below 3 residual degrees of freedom, and where the design leaves the group by itself
+    fewer than 2: in pairs each residual of a group mirrors one of the other, and neither has a dispersion of its own.
     """
     mask = fit.group_mask(level)
     columns = fit.design.matrix[mask]
@@ -178,6 +181,8 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     df = float(mask.sum()) - taken
     if df < 3.0:
         raise ValueError(f"group {level} has {df:.3g} residual degrees of freedom; 3 are needed")
+    if mask.sum() - rank < FEWEST_OWN_DF:
+        raise ValueError(f"the design leaves group {level} no residuals of its own, as in pairs")
     share = taken / rank
     n_genes = fit.cohort.n_genes
     own = ((block, ALL, fit.fitted_counts[block, mask]) for block in gene_blocks(fit.fitted_counts))
@@ -213,9 +218,12 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
         whole[rows] = part
         return frozen(whole)
 
+    outlier = np.zeros(n_genes, np.bool_)
+    outlier[rows] = shrunken.outlier
     return GroupDispersion(
-        level, over_all(dispersion), over_all(values), over_all(shrunken.final), over_all(mean), prior_var, df, trend
-    )
+        level, over_all(dispersion), over_all(values), over_all(shrunken.final), over_all(mean),
+        frozen(outlier, np.bool_), prior_var, df, trend,
+    )  # fmt: skip
 
 
 def _moments(normalized: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -46,6 +46,8 @@ class GroupTest:
     padj: Array
     dispersion_test: Array  # (n_genes,) of the test group
     dispersion_reference: Array
+    filter_threshold: float  # base mean
+    filter_theta: float
 
 
 def group_test(
@@ -64,14 +66,18 @@ def group_test(
     """
     X, mu = fit.design.matrix, np.maximum(fit.mu(), SMALLEST_MEAN)
     shared = np.nan_to_num(fit.dispersion, nan=1.0)
-    weight = 1.0 / (1.0 / mu + shared[:, None])
+    weight, precision = 1.0 / (1.0 / mu + shared[:, None]), np.ones((1, X.shape[0]))
     if fit.weights.shape[1]:
-        weight = weight * fit.weights
+        precision = fit.weights
+        weight = weight * precision
     information = np.einsum("gj,ja,jb->gab", weight, X, X, optimize=True) + NATURAL_RIDGE * np.eye(X.shape[1])
     known = np.isfinite(information).all(axis=(1, 2))
     influence = np.full(mu.shape, np.nan)  # of a sample's working response on the contrast
     solved = np.linalg.solve(information[known], fit.contrast.vector[None, :, None])[:, :, 0]
     influence[known] = (solved @ X.T) * weight[known]
+    # squared over the precision: a weight divides the variance, as in the fit's own standard errors
+    square = np.divide(influence**2, precision, out=np.zeros_like(influence), where=(precision > 0.0) & known[:, None])
+    square[~known] = np.nan
     parts, df = [], []
     other = np.ones(X.shape[0], np.bool_)
     groups = (test, reference)
@@ -81,22 +87,22 @@ def group_test(
     for group, own in zip(groups, dispersions, strict=True):
         mask = fit.group_mask(group.level)
         other &= ~mask
-        parts.append((influence[:, mask] ** 2 * (1.0 / mu[:, mask] + own[:, None])).sum(axis=1))
+        parts.append((square[:, mask] * (1.0 / mu[:, mask] + own[:, None])).sum(axis=1))
         # the prior is on the dispersion alone: what it is worth grows where most of a variance is Poisson's, and known
         known_part = 1.0 + np.mean(1.0 / mu[:, mask], axis=1) / own
-        outlying = group.map == group.gene
-        df.append(group.df + np.where(outlying, 0.0, prior_df(group.prior_variance) * known_part**2))
+        df.append(group.df + np.where(group.outlier, 0.0, prior_df(group.prior_variance) * known_part**2))
     if other.any():
-        parts.append((influence[:, other] ** 2 * (1.0 / mu[:, other] + shared[:, None])).sum(axis=1))
+        parts.append((square[:, other] * (1.0 / mu[:, other] + shared[:, None])).sum(axis=1))
         df.append(np.full(len(mu), float(X.shape[0] - X.shape[1]) + prior_df(fit.prior_variance)))
     total_df = satterthwaite_df(parts, df)
     se = np.sqrt(np.sum(parts, axis=0)) / math.log(2.0)
     stat, pvalue = wald(fit.lfc, se, fit.lfc_threshold, fit.alternative, total_df)  # type: ignore[arg-type]  # df per gene
     pvalue = np.where(np.isfinite(fit.pvalue), pvalue, np.nan)
-    filtered = independent_filtering(fit.base_mean, pvalue, fit.alpha).padj if filtering else None
-    padj = benjamini_hochberg(pvalue) if filtered is None else filtered
+    filtered = independent_filtering(fit.base_mean, pvalue, fit.alpha) if filtering else None
+    padj = benjamini_hochberg(pvalue) if filtered is None else filtered.padj
+    threshold, theta = (0.0, 0.0) if filtered is None else (filtered.threshold, filtered.theta)
     used = [np.where(np.isfinite(fit.dispersion), values, np.nan) for values in dispersions]
-    return GroupTest(se, total_df, stat, pvalue, padj, *used)
+    return GroupTest(se, total_df, stat, pvalue, padj, used[0], used[1], threshold, theta)
 
 
 def _known(group: GroupDispersion, base_mean: Array) -> Array:
@@ -120,7 +126,8 @@ def with_group_dispersions(fit: NBFit, *, filtering: bool = True) -> NBFit:
     notice = "tests have each group's own dispersion: t-tests with Satterthwaite's degrees of freedom"
     return replace(
         fit, lfc_se=frozen(found.lfc_se), stat=frozen(found.stat), pvalue=frozen(found.pvalue),
-        padj=frozen(found.padj), by_group=found, notices=(*fit.notices, notice),
+        padj=frozen(found.padj), filter_threshold=found.filter_threshold, filter_theta=found.filter_theta,
+        by_group=found, notices=(*fit.notices, notice),
     )  # fmt: skip
 
 
@@ -151,11 +158,12 @@ def recentring(fit: NBFit) -> Recentring:
     except ValueError as reason:
         raise InputError(f"recentring: {reason}; name the groups") from reason
     use = (np.minimum(*means) >= EXPRESSED) & np.isfinite(fit.lfc)
+    genes = "genes"
     if fit.cohort.control_genes is not None:
-        use &= fit.cohort.control_genes
+        use, genes = use & fit.cohort.control_genes, "control genes"
     if use.sum() < FEWEST_GENES:
         raise InputError(
-            f"recentring: {int(use.sum())} genes have a mean count of {EXPRESSED:g} in both groups; "
+            f"recentring: {int(use.sum())} {genes} have a mean count of {EXPRESSED:g} in both groups; "
             f"{FEWEST_GENES} are needed\nleave the option out"
         )
     shift = float(np.median(fit.lfc[use]))
@@ -172,41 +180,48 @@ class Remedy:
     n_down: int
     vanish: int
     to_caution: int  # of those that vanish: would do so too if the groups were equally dispersed, and not shifted
+    to_difference: (
+        int  # of the others: vanish with no more than the groups' own dispersions and the shift these explain
+    )
     appear: int
     padj: Array  # (n_genes,)
 
-    @property
-    def to_difference(self) -> int:
-        """Calls that vanish because the groups differ."""
-        return self.vanish - self.to_caution
-
 
 def remedies(
-    fit: NBFit, recentred: NBFit, test: GroupDispersion, reference: GroupDispersion, called: NDArray[np.bool_]
-) -> tuple[Remedy, ...]:
+    fit: NBFit, recentred: NBFit, test: GroupDispersion, reference: GroupDispersion, shift_log2: float,
+    called: NDArray[np.bool_],
+) -> tuple[Remedy, ...]:  # fmt: skip
     """Calls at the fit's alpha with group dispersions, with recentred size factors, with both, and with voom by group.
 
-    called: (n_genes,).
-
-    The test with group dispersions is the more cautious one even where they are equal: a t-test, on dispersions from
-    fewer samples. What it loses with averaged dispersions is lost to that; of voom by group, what voom with one trend
-    loses.
+    called: (n_genes,). shift_log2: of all fold changes, as far as the dispersions explain it; recentring takes off the
+    whole median, and what vanishes beyond is not laid to the dispersions. The test with group dispersions is the more
+    cautious one even where they are equal: a t-test, on dispersions from fewer samples. What it loses with averaged
+    dispersions is lost to that; of voom by group, what voom with one trend loses.
     """
-    cautious = called & ~(group_test(fit, test, reference, averaged=True).padj < fit.alpha)
-    both = with_group_dispersions(recentred)
-    common, by_group = voom_tests(fit, by_group=False), voom_tests(fit, by_group=True)
 
-    def compare(name: str, padj: Array, lfc: Array, anyway: NDArray[np.bool_]) -> Remedy:
-        now = padj < fit.alpha
-        n_up, gone = int((now & (lfc > 0)).sum()), called & ~now
+    def gone(padj: Array) -> NDArray[np.bool_]:
+        return called & ~(padj < fit.alpha)
+
+    moved = replace(fit, lfc=fit.lfc - shift_log2)
+    _, pvalue = wald(moved.lfc, fit.lfc_se, fit.lfc_threshold, fit.alternative)
+    pvalue = np.where(np.isfinite(fit.pvalue), pvalue, np.nan)
+    shifted = gone(independent_filtering(fit.base_mean, pvalue, fit.alpha).padj)
+    cautious = gone(group_test(fit, test, reference, averaged=True).padj)
+    groups, both = group_test(fit, test, reference).padj, with_group_dispersions(recentred)
+    (_, common), (effect, by_group) = (voom_tests(fit, by_group=choice) for choice in (False, True))
+    nobody = np.zeros_like(called)
+
+    def compare(name: str, padj: Array, lfc: Array, anyway: NDArray[np.bool_], explained: NDArray[np.bool_]) -> Remedy:
+        now, lost = padj < fit.alpha, gone(padj)
+        n_up = int((now & (lfc > 0)).sum())
         return Remedy(
-            name, n_up, int(now.sum()) - n_up, int(gone.sum()), int((gone & anyway).sum()), int((now & ~called).sum()),
-            padj,
+            name, n_up, int(now.sum()) - n_up, int(lost.sum()), int((lost & anyway).sum()),
+            int((lost & ~anyway & explained).sum()), int((now & ~called).sum()), padj,
         )  # fmt: skip
 
     return (
-        compare("group dispersions", group_test(fit, test, reference).padj, fit.lfc, cautious),
-        compare("recentred size factors", recentred.padj, recentred.lfc, np.zeros_like(called)),
-        compare("both", both.padj, both.lfc, cautious),
-        compare("voom by group (second opinion)", by_group[1], by_group[0], called & ~(common[1] < fit.alpha)),
+        compare("group dispersions", groups, fit.lfc, cautious, gone(groups)),
+        compare("recentred size factors", recentred.padj, recentred.lfc, nobody, shifted),
+        compare("both", both.padj, both.lfc, cautious, gone(group_test(moved, test, reference).padj)),
+        compare("voom by group (second opinion)", by_group, effect, gone(common), gone(by_group)),
     )

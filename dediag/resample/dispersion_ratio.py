@@ -105,7 +105,8 @@ def _medians(values: Array, sets: Mask, fewest: int = 1) -> Array:
 def _part(fit: NBFit, genes: Index, rows: Index | None = None, counts: Array | None = None) -> NBFit:
     """The fit of some genes and samples at the main fit's size factors, or of other counts for them.
 
-    In a saturated design group dispersions need no more than the counts, so nothing is fitted again.
+    Where each group is one cell of the design, group dispersions need no more than the counts, so nothing is fitted
+    again.
     """
     rows = np.arange(fit.cohort.n_samples) if rows is None else rows
     cohort: Cohort = fit.cohort.with_counts(fit.fitted_counts).take_genes(genes).take_samples(rows)
@@ -113,7 +114,8 @@ def _part(fit: NBFit, genes: Index, rows: Index | None = None, counts: Array | N
         cohort = cohort.with_counts(counts)
     design = fit.design.take(rows)
     weights = fit.weights[np.ix_(genes, rows)] if fit.weights.shape[1] else fit.weights
-    if not fit.design.saturated:
+    groups = (fit.group_mask(str(level)) for level in (fit.contrast.test, fit.contrast.reference))
+    if any(np.unique(fit.design.cell[group]).size > 1 for group in groups):
         return fit_cohort(
             cohort, design, fit.contrast, size_factors=fit.size_factors[rows], search="newton",
             weights=weights if fit.weights.shape[1] else None, cooks=False, replace_outliers=False, filtering=False,

@@ -9,6 +9,7 @@ import numpy as np
 
 from dediag.cohort import InputError
 from dediag.model.fit import fit as fit_cohort
+from dediag.model.group_test import EXPRESSED
 from dediag.resample.parametric import CountModel
 from dediag.resample.plans import Simulations
 from dediag.resample.streams import stream
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     Index = NDArray[np.intp]
     Mask = NDArray[np.bool_]
 
-SMALLEST_MEAN = 10.0  # below it log counts are too discrete to say how much a sample varies
 SIMULATED_GENES = 2_000  # of a simulated cohort: each log weight is known to .03 there
 
 
@@ -78,8 +78,8 @@ def beside_model(fit: NBFit, genes: Index, group: Index, n_cohorts: int, seed: i
 
 
 def weighed_genes(fit: NBFit) -> Index:
-    """Positions of the genes that sample weights are estimated from: mean count of 10 and more."""
-    return np.flatnonzero(fit.base_mean >= SMALLEST_MEAN)
+    """Positions of the genes that sample weights are estimated from: lower log counts are too discrete."""
+    return np.flatnonzero(fit.base_mean >= EXPRESSED)
 
 
 def weights_of(fit: NBFit, genes: Index, counts: Array) -> Array:

@@ -22,6 +22,20 @@ def log_variance(mean: ArrayLike, phi: ArrayLike) -> Array:
     return np.asarray(1.0 / np.asarray(mean, np.float64) + np.asarray(phi, np.float64))
 
 
+def median_variance_ratio(
+    mean_test: Array, mean_reference: Array, phi_test: Array, phi_reference: Array, least: float
+) -> float | None:
+    """Median over genes of the groups' variances of a log count, test over reference: (n_genes,) each.
+
+    least: mean of either group below which a gene is left out; None without any.
+    """
+    use = np.minimum(mean_test, mean_reference) >= least
+    if not use.any():
+        return None
+    ratio = log_variance(mean_test[use], phi_test[use]) / log_variance(mean_reference[use], phi_reference[use])
+    return float(np.nanmedian(ratio))
+
+
 def mean_log_variance(mean: Array, phi: Array, depth: Array) -> Array:
     """The variance v of which a group's log mean has v / n, where its samples differ in depth: (n_genes,).
 

@@ -83,8 +83,8 @@ def voom(counts: Array, design: Array, library_size: Array) -> Voom:
 def voom_by_group(counts: Array, design: Array, library_size: Array, groups: list[NDArray[np.bool_]]) -> Voom:
     """The same with a trend for the samples of each group by themselves: You et al. (2023), voomByGroup.
 
-    groups: masks of samples (n_samples,) that do not overlap, each with residual degrees of freedom; other samples keep
-    the common trend.
+    groups: masks of samples (n_samples,) that do not overlap; other samples keep the common trend. Raises ValueError
+    for a group without residual degrees of freedom of its own.
     """
     made = voom(counts, design, library_size)
     fit = linear_fit(made.log_cpm, design)
@@ -92,6 +92,8 @@ def voom_by_group(counts: Array, design: Array, library_size: Array, groups: lis
     weights = made.weights.copy()
     for group in groups:
         own = group_columns(design[group])
+        if own.shape[0] <= own.shape[1]:
+            raise ValueError("a group has no residual degrees of freedom of its own")
         trend = unweighted_trend(counts[:, group], own, library_size[group])
         weights[:, group] = np.interp(fitted[:, group], trend.mean, trend.trend) ** -4
     return Voom(made.log_cpm, weights, made.trend)

@@ -36,6 +36,7 @@ class Shape:
     counts: NDArray[np.int64]  # (BINS,)
     left_excess: float  # mean of p to .1 over that of the middle, less 1
     right_excess: float  # the same of p from .8 (without the last bin where that is a spike)
+    right_errors: float  # that in binomial standard errors
     name: ShapeName
 
     @property
@@ -65,7 +66,7 @@ def shape(p: ArrayLike) -> Shape:
         name = "spike_at_one"
     elif many:
         name = "anti_conservative"
-    return Shape(counts, left[0], right[0], name)
+    return Shape(counts, left[0], right[0], right[1], name)
 
 
 def _falls(excess: tuple[float, float]) -> bool:

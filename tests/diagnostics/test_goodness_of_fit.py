@@ -273,3 +273,15 @@ def test_real_outliers_lie_in_the_replicates_that_their_authors_left_out(real_da
     assert result.samples[result.found.outliers_in[0]] == "Snf2_rep06"
     rms = np.array([part["rms"].observed for part in result.found.by_sample])
     assert {result.samples[i] for i in np.argsort(-rms)[:2]} == {"Snf2_rep06", "WT_rep21"}
+
+
+def test_no_group_is_blamed_for_what_a_third_level_lost():
+    cohort, _ = simulate(n_genes=500, n_test=6, n_reference=12, seed=4)
+    group = cohort.samples["group"].to_numpy().copy()
+    group[12:] = "third"
+    counts = cohort.counts.copy()
+    counts[:, 12:] *= np.random.default_rng(1).random((500, 6)) > 0.1
+    changed = replace(cohort, counts=frozen(counts), samples=cohort.samples.assign(group=group))
+    verdict = judge(compute(open_study(changed, "~ group", CONTRAST, settings=AuditSettings(bootstraps=10))))
+    assert verdict.status is not Status.PASS
+    assert "Find out why case" not in verdict.advice

@@ -16,7 +16,7 @@ from dediag.diagnostics.null_calibration import FAIL_SIZE, LOW_SIZE, MOCK_TAIL, 
 from dediag.finding import Status
 from dediag.resample.null_replicates import FalseCalls, NullReplicates
 from dediag.settings import AuditSettings
-from dediag.simulation import simulate
+from dediag.simulation import Population, simulate
 from dediag.stats.error_model import Estimate
 
 CONTRAST = ("group", "case", "control")
@@ -164,3 +164,13 @@ def test_false_calls_against_their_definition():
     assert found.holders.tolist() == [1, 0]
     assert found.samples.tolist() == [1, 0]
     assert found.shares.tolist() == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_low_counts_have_a_bootstrap_without_limits():
+    """Too few genes are expressed for a ratio of dispersions: the size is told, and not judged."""
+    cohort, _ = simulate(
+        n_genes=300, n_test=5, n_reference=12, seed=1, population=Population(log_mean=1, log_mean_sd=0.4)
+    )
+    result = compute(study_of(cohort, permutations=8, bootstraps=4))
+    assert result.bounds is None
+    assert judge(result).status is Status.PASS

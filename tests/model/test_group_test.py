@@ -139,9 +139,9 @@ def test_what_cannot_be_done_is_said(options, word):
 def test_remedies_count_what_vanishes_and_appears(unequal):
     main, test, reference = unequal
     called = np.nan_to_num(main.padj, nan=1.0) < main.alpha
-    for remedy in remedies(main, refitted(main, recentre=True), test, reference, called):
+    for remedy in remedies(main, refitted(main, recentre=True), test, reference, 0.1, called):
         assert remedy.n_up + remedy.n_down == called.sum() - remedy.vanish + remedy.appear
-        assert 0 <= remedy.to_caution <= remedy.vanish
+        assert 0 <= remedy.to_caution + remedy.to_difference <= remedy.vanish
 
 
 def test_voom_by_group_holds_its_size_where_voom_does_not(unequal):
@@ -177,12 +177,12 @@ def test_calls_are_lost_to_the_difference_only_where_it_inflates_the_error_rate(
     )  # fmt: skip
     main = fit(cohort, "~ group", ("group", "case", "control"), search="newton")
     called = np.nan_to_num(main.padj, nan=1.0) < main.alpha
-    both = remedies(main, main, group_dispersions(main, "case"), group_dispersions(main, "control"), called)[2]
+    both = remedies(main, main, group_dispersions(main, "case"), group_dispersions(main, "control"), 0.0, called)[2]
     assert both.to_caution >= 10  # the t-test on fewer samples is always the more cautious one
     assert low <= both.to_difference / called.sum() <= high
 
 
-@pytest.mark.parametrize("sizes", [(6, 6), (5, 15), (10, 10)])
+@pytest.mark.parametrize("sizes", [(6, 6), (6, 15), (10, 10)])
 @pytest.mark.parametrize("design", ["~ group", "~ batch + group", "~ kind + age + group"])
 def test_group_dispersions_are_right_whatever_the_covariates(sizes, design):
     """Of a coefficient that both groups bear each pays a part; the median ratio to the truth was 1.25 before."""
@@ -215,3 +215,36 @@ def test_covariates_and_third_levels_are_no_obstacle():
     ratio = found.lfc_se / main.lfc_se
     assert 0.8 < np.nanmedian(ratio) < 1.2
     assert np.isfinite(found.pvalue[np.isfinite(main.pvalue)]).all()
+
+
+def test_the_summary_tells_the_filter_that_was_used(unequal):
+    main, test, reference = unequal
+    found = refitted(main, dispersion="group")
+    direct = group_test(main, test, reference)
+    assert found.filter_threshold == direct.filter_threshold
+    kept = np.isfinite(found.padj)
+    assert (main.base_mean[kept] >= found.filter_threshold).all()
+    assert np.isnan(found.padj[main.base_mean < found.filter_threshold]).all()
+
+
+def test_weights_are_precisions():
+    """One weight for all observations divides the variance of the fold change, as it does in the fit's own test."""
+    cohort, truth = simulate(n_genes=200, n_test=6, n_reference=8, seed=5)
+    plain, half = (
+        fit(
+            cohort, "~ group", ("group", "case", "control"), search="newton", weights=np.full((200, 14), w),
+            scale_weights=False, prior_variance=1.0,
+        )
+        for w in (1.0, 0.5)
+    )  # fmt: skip
+    own = [group_dispersions(plain, level) for level in ("case", "control")]
+    high = truth["base_mean"].to_numpy() > 50
+    ratio = group_test(half, *own).lfc_se / group_test(plain, *own).lfc_se
+    np.testing.assert_allclose(ratio[high], np.sqrt(2.0), rtol=0.02)
+
+
+def test_pairs_have_no_group_dispersions_and_no_voom_by_group():
+    cohort, _ = simulate(n_genes=100, n_test=8, n_reference=8, seed=5)
+    pairs = cohort.samples.assign(pair=[f"p{k}" for k in [*range(8), *range(8)]])
+    with pytest.raises(InputError, match="no residuals of its own, as in pairs"):
+        fit(replace(cohort, samples=pairs), "~ pair + group", ("group", "case", "control"), dispersion="group")
