@@ -79,13 +79,9 @@ NUMBERS = (  # metric, its null, what of it, its limit
     ("permutation_hits_p90", "permutations", "hits_p90", None),
     ("mock_split_size", "mock splits", "size", MOCK_SIZE),
     ("bootstrap_size", "bootstrap", "size", WARN_SIZE),
-    ("permutation_hits_mean", "permutations", "hits_mean", None),
-    ("permutation_size_p90", "permutations", "size_p90", None),
     ("permutation_size_winsorised", "permutations, winsorised", "size", None),
     ("mock_split_size_p90", "mock splits", "size_p90", MOCK_TAIL),
     ("mock_split_size_winsorised", "mock splits, winsorised", "size", None),
-    ("mock_split_hits_median", "mock splits", "hits_median", None),
-    ("mock_split_hits_p90", "mock splits", "hits_p90", None),
     ("bootstrap_hits_median", "bootstrap", "hits_median", None),
 )
 
@@ -128,10 +124,15 @@ class NullCalibration:
         return {name: null for name, null in self.nulls.items() if "winsorised" not in name}
 
     @property
-    def judged(self) -> str:
-        """The null that is judged for hidden structure: mock splits, else permutations, if they are enough."""
-        enough = [name for name in ("mock splits", "permutations") if name in self.nulls]
-        return next((name for name in enough if len(self.nulls[name].hits) >= FEWEST_SPLITS), "none")
+    def splits(self) -> str:
+        """The null that shows hidden structure best: mock splits, or else permutations."""
+        return "mock splits" if "mock splits" in self.nulls else "permutations"
+
+    @property
+    def judged(self) -> str | None:
+        """That null, if its splits are enough to be judged."""
+        found = self.nulls.get(self.splits)
+        return None if found is None or len(found.hits) < FEWEST_SPLITS else self.splits
 
     def at_risk(self, name: str) -> int:
         """Calls of the study that a null makes often as well."""
@@ -191,8 +192,7 @@ def judge(result: NullCalibration) -> Verdict:
         alarms.append((result.bounds[0] >= FAIL_SIZE, "bootstrap", _UNEQUAL.format(result.remedy)))
     elif result.cautious:
         alarms.append((False, "bootstrap", _UNEQUAL_LOW.format(result.remedy)))
-    name = result.judged
-    if name in result.nulls:
+    if (name := result.judged) is not None:
         null = result.nulls[name]
         # what true effects do to permutations is no fault: only their mean is judged
         if null.size >= MOCK_SIZE or (name == "mock splits" and null.size_p90 >= MOCK_TAIL):
@@ -212,9 +212,9 @@ _UNEQUAL_LOW = "The test is too cautious, since the larger group is the more dis
 
 
 def _structure_advice(result: NullCalibration) -> str:
-    mock = result.judged == "mock splits"
+    mock = result.splits == "mock splits"
     worst, share = next(iter(result.samples.items()))
-    plain, cut = result.nulls[result.judged].sizes, result.nulls.get(f"{result.judged}, winsorised")
+    plain, cut = result.nulls[result.splits].sizes, result.nulls.get(f"{result.splits}, winsorised")
     same = 0.0 if cut is None else float(np.quantile(plain[: len(cut.sizes)], 0.9))  # of the splits that were cut
     clean = cut is not None and same >= MOCK_TAIL and cut.size_p90 - LEVEL <= (same - LEVEL) / 2
     cause = (
@@ -289,7 +289,7 @@ def tables(result: NullCalibration) -> list[Table]:
         ),
         Table(
             "genes",
-            f"Genes called most often in {result.judged}, with the sample that holds their largest count there.",
+            f"Genes called most often in {result.splits}, with the sample that holds their largest count there.",
             by_gene,
         ),
         Table(

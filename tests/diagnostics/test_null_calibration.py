@@ -174,3 +174,18 @@ def test_low_counts_have_a_bootstrap_without_limits():
     result = compute(study_of(cohort, permutations=8, bootstraps=4))
     assert result.bounds is None
     assert judge(result).status is Status.PASS
+
+
+def test_few_splits_are_told_and_not_judged():
+    cohort, _ = simulate(n_genes=300, n_test=2, n_reference=2, seed=2)
+    result = compute(study_of(cohort))
+    assert result.judged is None
+    assert len(result.nulls["permutations"].hits) == 2
+    assert "limit" not in judge(result).headline
+    assert "in permutations" in tables(result)[1].caption
+
+
+def test_few_genes_are_not_assessable():
+    cohort, _ = simulate(n_genes=60, n_test=6, n_reference=8, seed=2)
+    with pytest.raises(NotAssessable, match="fewer than 100 genes"):
+        compute(study_of(cohort))
