@@ -57,6 +57,7 @@ def _environment() -> Environment:
         label=wording.label,
         blocks=wording.blocks,
         tied=wording.tied,
+        spans=wording.spans,
         picture=picture,
         width=width,
         head=head,

@@ -9,7 +9,7 @@ from dediag.finding import Status
 from dediag.report import digest
 from dediag.report.html import ROWS, head
 from dediag.report.report import figure_file, table_file
-from dediag.report.wording import STATUS_WORDS, cell, interval, label, number
+from dediag.report.wording import STATUS_WORDS, cell, interval, label, number, spans
 from dediag.rounding import counted
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _line(finding: Finding) -> str:
     words = [f"- **{STATUS_WORDS[finding.status].word}**:", _safe(finding.question)]
     words.append(digest.DEFECT if finding.status is Status.ERROR else _safe(finding.headline))
     if finding.advice:
-        words.append(f"Do: {_safe(finding.advice)}")
+        words.append(f"Do: {_sentence(finding.advice)}")
     if digest.risk(finding):
         words.append(f"({digest.risk(finding)})")
     return " ".join(words)
@@ -77,7 +77,7 @@ def _finding(finding: Finding) -> str:
     else:
         parts += [_safe(finding.headline), f"Why: {_safe(finding.reason)}" if finding.reason else ""]
     asks = finding.advice and finding.advice != digest.NOTHING_TO_DO
-    parts.append(f"What to do: {_safe(finding.advice)}" if asks else "")
+    parts.append(f"What to do: {_sentence(finding.advice)}" if asks else "")
     if finding.status.severity <= 0:  # a pass is told shortly; its evidence lies beside
         parts.append(_links(finding))
         return "\n\n".join(part for part in parts if part)
@@ -145,6 +145,17 @@ def _safe(text: str) -> str:
     """Text that means itself in Markdown: on one line, no markup, no table bars."""
     flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\*_\[\]|`])", r"\\\1", flat)
+
+
+def _sentence(text: str) -> str:
+    """Safe text in which what stands in backticks is code."""
+    return "".join(_code(piece) if is_code else _kept(piece) for piece, is_code in spans(text))
+
+
+def _kept(text: str) -> str:
+    """Safe text with the blanks at its ends."""
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return f"{before}{_safe(text)}{after}" if text.strip() else text
 
 
 def _code(text: str) -> str:

@@ -131,5 +131,10 @@ def blocks(text: str) -> list[Block]:
 
 
 def _inline(lines: list[str]) -> tuple[tuple[str, bool], ...]:
-    pieces = re.split(r"(`[^`]+`)", " ".join(line.strip() for line in lines))
-    return tuple((piece.strip("`"), piece.startswith("`")) for piece in pieces if piece)
+    return spans(" ".join(line.strip() for line in lines))
+
+
+def spans(text: str) -> tuple[tuple[str, bool], ...]:
+    """A sentence as pieces, each with whether it is code in backticks."""
+    pieces = re.split(r"(`[^`]+`)", text)
+    return tuple((piece.strip("`"), len(piece) > 1 and piece[0] == piece[-1] == "`") for piece in pieces if piece)

@@ -8,7 +8,7 @@ import pytest
 from dediag.finding import Finding, Status
 from dediag.report.digest import base_mean_range, by_importance, risk, summary_lines, tally, times
 from dediag.report.report import Stratum
-from dediag.report.wording import blocks, cell, interval, label, number, percent, tied
+from dediag.report.wording import blocks, cell, interval, label, number, percent, spans, tied
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,9 @@ def test_summary_is_that_of_the_field(report) -> None:
         "low counts         : 700, 5.8%",
         "(mean count < 33)",
     ]
+
+
+def test_code_in_a_sentence():
+    assert spans("see `a b` and `c`.") == (("see ", False), ("a b", True), (" and ", False), ("c", True), (".", False))
+    assert spans("a lone ` stays") == (("a lone ` stays", False),)
+    assert spans("") == ()
