@@ -177,8 +177,12 @@ def sexes(data: str) -> dict[str, Any]:
     male = genes["msY"].fillna(False).astype(bool).to_numpy()
     escapes = genes["X_escape"].fillna(False).astype(bool).to_numpy()
     rows = {}
-    for name, options in {"usual": {}, "corrected": {"dispersion": "group", "recentre": True}}.items():
-        found = fit(cohort, "~ group", ("group", "female", "male"), **options)  # type: ignore[arg-type]  # by name
+    contrast = ("group", "female", "male")
+    fits = {
+        "usual": fit(cohort, "~ group", contrast),
+        "corrected": fit(cohort, "~ group", contrast, dispersion="group", recentre=True),
+    }
+    for name, found in fits.items():
         called = found.significant
         rows[name] = {
             "calls": int(called.sum()),

@@ -237,9 +237,9 @@ def draw(result: PValueShape) -> list[Figure]:
         drawing.curve(left, middle, expected, "predicted", label="without effect, to the same middle")
     left.set(xlabel="p-value", ylabel="genes", title=f"Base mean {EXPRESSED:g} and more", xlim=(0, 1))
     drawing.legend(left)
-    known = [s for s in result.strata if s.shape is not None]
-    for style, stratum in zip(drawing.SERIES, known, strict=False):
-        counts = stratum.shape.counts / max(stratum.n_genes, 1) * BINS  # type: ignore[union-attr]  # known ones only
+    known = [(s, s.shape) for s in result.strata if s.shape is not None]
+    for style, (stratum, own) in zip(drawing.SERIES, known, strict=False):
+        counts = own.counts / max(stratum.n_genes, 1) * BINS
         drawing.curve(right, middle, counts, style, label=span(stratum.low, stratum.high))
     drawing.reference_line(right, 1.0, role="not_significant")
     right.set(xlabel="p-value", ylabel="density", title="By base mean", xlim=(0, 1), ylim=(0, None))

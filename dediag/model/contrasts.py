@@ -115,13 +115,13 @@ def wald(
     se: NDArray[np.float64],
     threshold: float = 0.0,
     alternative: Alternative = "greaterAbs",
-    df: float | None = None,
+    df: float | NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Wald statistic and p-value of log2 fold changes (n_genes,) against a threshold (log2, at least 0).
 
     greaterAbs with a threshold is 2 P(|LFC| > threshold), the reference's formula before its version 1.50. Normal
-    distribution, or t with `df` degrees of freedom. Love, Huber, Anders (2014), section "Hypothesis tests with
-    thresholds".
+    distribution, or t with `df` degrees of freedom, one number or one per gene. Love, Huber, Anders (2014), section
+    "Hypothesis tests with thresholds".
     """
     tail = stats.norm.sf if df is None else (lambda x: stats.t.sf(x, df))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -96,11 +96,12 @@ def group_test(
         df.append(np.full(len(mu), float(X.shape[0] - X.shape[1]) + prior_df(fit.prior_variance)))
     total_df = satterthwaite_df(parts, df)
     se = np.sqrt(np.sum(parts, axis=0)) / math.log(2.0)
-    stat, pvalue = wald(fit.lfc, se, fit.lfc_threshold, fit.alternative, total_df)  # type: ignore[arg-type]  # df per gene
+    stat, pvalue = wald(fit.lfc, se, fit.lfc_threshold, fit.alternative, total_df)
     pvalue = np.where(np.isfinite(fit.pvalue), pvalue, np.nan)
-    filtered = independent_filtering(fit.base_mean, pvalue, fit.alpha) if filtering else None
-    padj = benjamini_hochberg(pvalue) if filtered is None else filtered.padj
-    threshold, theta = (0.0, 0.0) if filtered is None else (filtered.threshold, filtered.theta)
+    padj, threshold, theta = benjamini_hochberg(pvalue), 0.0, 0.0
+    if filtering:
+        filtered = independent_filtering(fit.base_mean, pvalue, fit.alpha)
+        padj, threshold, theta = filtered.padj, filtered.threshold, filtered.theta
     used = [np.where(np.isfinite(fit.dispersion), values, np.nan) for values in dispersions]
     return GroupTest(se, total_df, stat, pvalue, padj, used[0], used[1], threshold, theta)
 
@@ -180,9 +181,7 @@ class Remedy:
     n_down: int
     vanish: int
     to_caution: int  # of those that vanish: would do so too if the groups were equally dispersed, and not shifted
-    to_difference: (
-        int  # of the others: vanish with no more than the groups' own dispersions and the shift these explain
-    )
+    to_difference: int  # of the others: vanish with the groups' dispersions and the shift that these explain alone
     appear: int
     padj: Array  # (n_genes,)
 

@@ -34,7 +34,7 @@ def balanced(fit: NBFit, n_draws: int, draw_size: int | None, rng: np.random.Gen
 
     `draw_size` None is the size of the smaller group.
     """
-    test, reference = _groups(fit)
+    test, reference = groups_of(fit)
     size = draw_size or min(test.size, reference.size)
     if size == test.size == reference.size:
         return None
@@ -43,8 +43,8 @@ def balanced(fit: NBFit, n_draws: int, draw_size: int | None, rng: np.random.Gen
 
 def halves(fit: NBFit, n_draws: int, rng: np.random.Generator) -> Subsets | None:
     """Draws of half of each group, but at least 3 samples; None where that takes all, or no draw has full rank."""
-    test, reference = (min(group.size, max(SMALLEST_HALF, group.size // 2)) for group in _groups(fit))
-    everything = test >= _groups(fit)[0].size and reference >= _groups(fit)[1].size
+    test, reference = (min(group.size, max(SMALLEST_HALF, group.size // 2)) for group in groups_of(fit))
+    everything = test >= groups_of(fit)[0].size and reference >= groups_of(fit)[1].size
     return None if everything else _draw(fit, (test, reference), n_draws, rng)
 
 
@@ -73,7 +73,7 @@ def control(
     fit: NBFit, n_draws: int, draw_size: int | None, variance_ratio: float, rng: np.random.Generator
 ) -> Subsets | None:
     """Draws at the original ratio as precise as the balanced ones; None below 3 a group or if they take all samples."""
-    test, reference = _groups(fit)
+    test, reference = groups_of(fit)
     size = draw_size or min(test.size, reference.size)
     sizes = control_sizes(test.size, reference.size, size, variance_ratio)
     everything = sizes[0] >= test.size and sizes[1] >= reference.size  # at 10 v 9, or where none is balanced
@@ -82,7 +82,7 @@ def control(
     return _draw(fit, (min(sizes[0], test.size), min(sizes[1], reference.size)), n_draws, rng)
 
 
-def _groups(fit: NBFit) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def groups_of(fit: NBFit) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Positions of the samples of the test and of the reference group."""
     if fit.contrast.test is None or fit.contrast.reference is None:
         raise ValueError("the contrast is a coefficient, so there are no two groups to draw from")
@@ -90,7 +90,7 @@ def _groups(fit: NBFit) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _draw(fit: NBFit, sizes: tuple[int, int], n_draws: int, rng: np.random.Generator) -> Subsets | None:
-    groups = _groups(fit)
+    groups = groups_of(fit)
     strata = strata_of(fit.design, leave_out=str(fit.contrast.factor))
     samplers = [Stratified.of(group, strata[group], size) for group, size in zip(groups, sizes, strict=True)]
     others = np.setdiff1d(np.arange(fit.cohort.n_samples), np.concatenate(groups))

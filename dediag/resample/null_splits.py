@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dediag.resample.draws import Stratified, strata_of
+from dediag.resample.draws import Stratified, groups_of, strata_of
 from dediag.resample.plans import Relabelled
 
 if TYPE_CHECKING:
@@ -26,14 +26,6 @@ SMALLEST_SIDE = 3  # samples on the smaller side of a mock split
 TRIES_PER_SPLIT = 20  # before the distinct splits that chance has found are enough
 
 
-def _groups(fit: NBFit) -> tuple[Index, Index]:
-    """Positions of the samples of the test and of the reference group."""
-    test, reference = (
-        np.flatnonzero(fit.group_mask(str(level))) for level in (fit.contrast.test, fit.contrast.reference)
-    )
-    return test, reference
-
-
 def _strata(fit: NBFit, samples: Index) -> list[Index]:
     """The samples by combination of the design's other factors."""
     stratum = strata_of(fit.design, leave_out=str(fit.contrast.factor))[samples]
@@ -46,7 +38,7 @@ def distinct_permutations(fit: NBFit) -> int:
     Where exchanging the two labels keeps those numbers, a split and its mirror image count once: they give the same
     p-values.
     """
-    test, reference = _groups(fit)
+    test, reference = groups_of(fit)
     total = 1
     for members in _strata(fit, np.concatenate([test, reference])):
         total *= math.comb(members.size, int(np.isin(members, test).sum()))
@@ -54,7 +46,7 @@ def distinct_permutations(fit: NBFit) -> int:
 
 
 def _mirrored(fit: NBFit) -> bool:
-    test, reference = _groups(fit)
+    test, reference = groups_of(fit)
     strata = _strata(fit, np.concatenate([test, reference]))
     return all(2 * np.isin(members, test).sum() == members.size for members in strata)
 
@@ -65,7 +57,7 @@ def permutations(fit: NBFit, n: int, rng: np.random.Generator) -> Relabelled | N
     None where there is no other. The permutation is over the design's other factors as they are; continuous covariates
     lose what they had to do with the groups.
     """
-    test, reference = _groups(fit)
+    test, reference = groups_of(fit)
     both = np.sort(np.concatenate([test, reference]))
     strata = _strata(fit, both)
     taken = [int(np.isin(members, test).sum()) for members in strata]
@@ -92,7 +84,7 @@ def mock_splits(fit: NBFit, n: int, rng: np.random.Generator) -> Relabelled | No
     The smaller side, of 3 samples at least, is called what the smaller group is called. Sides keep the composition by
     the design's other factors. None for a group of fewer than 6.
     """
-    test, reference = _groups(fit)
+    test, reference = groups_of(fit)
     larger, smaller = (reference, test) if test.size <= reference.size else (test, reference)
     side = max(SMALLEST_SIDE, round(larger.size * smaller.size / (larger.size + smaller.size)))
     if larger.size < 2 * SMALLEST_SIDE:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dediag.stats.fellows import NO_LEVERAGE_LEFT
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 VOTERS = 50  # genes
 TOLD_APART = 0.35  # votes of a group's typical sample for the other group: up to here the check works
 AWAY, MOST_AWAY = 0.5, 0.2  # votes from which a sample is nearer to the other group, and share of a group that may be
-NO_LEVERAGE_LEFT = 1e-6  # a sample that determines a coefficient alone cannot be left out
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,10 @@ def test_how_often_uniform_p_values_look_otherwise():
 def test_the_right_excess_is_that_of_the_density():
     """Density of p for z-values of standard deviation s, by its definition: integrals over the bins."""
     s = 0.7
-    cdf = lambda t: 2 * norm.cdf(-norm.isf(t / 2) / s)  # noqa: E731 - a formula
+
+    def cdf(t):
+        return 2 * norm.cdf(-norm.isf(t / 2) / s)
+
     expected = (cdf(1.0) - cdf(0.8)) / 0.2 / ((cdf(0.7) - cdf(0.3)) / 0.4) - 1
     assert shape(p_values(3, 200_000, sd=s)).right_excess == pytest.approx(expected, abs=0.02)
 
