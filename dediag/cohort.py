@@ -54,6 +54,7 @@ class Cohort:
     offsets: NDArray[np.float64] | None = None  # (n_genes, n_samples)
     control_genes: NDArray[np.bool_] | None = None  # (n_genes,)
     spike_ins: NDArray[np.bool_] | None = None  # (n_genes,)
+    spike_in_log2: NDArray[np.float64] | None = None  # (n_genes,) known log2 fold change; NaN: not told
 
     @property
     def n_genes(self) -> int:
@@ -103,6 +104,7 @@ class Cohort:
             offsets=pick(self.offsets),
             control_genes=pick(self.control_genes),
             spike_ins=pick(self.spike_ins),
+            spike_in_log2=pick(self.spike_in_log2),
         )
 
 
