@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from dediag.model.size_factors import Method
     from dediag.resample.against_full import Drawn
     from dediag.resample.dispersion_ratio import RatioEstimate
+    from dediag.resample.effects import Effects
     from dediag.resample.ensemble import Ensemble
-    from dediag.resample.parametric import Effects
     from dediag.resample.plans import Plan, Subsets
     from dediag.resample.workers import Execution
     from dediag.stats.error_model import Estimate
@@ -267,7 +267,7 @@ class Study:
     @cached_property
     def effects(self) -> Effects:
         """The distribution of true effects that the main fit's fold changes come from, and each gene's posterior."""
-        from dediag.resample.parametric import Effects
+        from dediag.resample.effects import Effects
 
         return Effects.of(self.fit)
 

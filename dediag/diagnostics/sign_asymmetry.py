@@ -88,7 +88,7 @@ def plan(study: Study) -> Mapping[str, Plan]:
 
 def _swapped(study: Study) -> Simulations:
     n, by_group = study.settings.bootstraps, study.has_group_dispersions
-    return Simulations(n, study.seed, "swapped", "group" if by_group else "shared", residuals="permuted", keep=())
+    return Simulations(n, study.seed, "swapped", "group trend" if by_group else "shared", residuals="permuted", keep=())
 
 
 def compute(study: Study) -> SignAsymmetry:

@@ -13,7 +13,7 @@ from dediag.model.blocks import in_blocks, seen
 from dediag.model.coefficients import Data, Space, fit_coefficients
 from dediag.model.layout import of_one_draw, single
 from dediag.model.prior import log_residual_variance, prior_variance
-from dediag.model.trend import Trend, group_trend
+from dediag.model.trend import PROFILE_AT, Trend, group_trend
 from dediag.model.weights import NO_WEIGHTS
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     unknown = np.full(start.size, np.nan)
     first = GeneWise(mean, variance, start, cell_mean, start, np.zeros(start.size, np.int64), unknown, unknown.copy())
     dispersion, tries = search(data, space, first, reference=False, share=share)
-    trend = group_trend(mean, dispersion, fit.trend)
+    trend = group_trend(mean, dispersion, _profiles(data, space, cell_mean, share), fit.trend)
     values = trend(mean)
     residual = log_residual_variance(dispersion, values)
     prior_var = prior_variance(dispersion, values, round(df))
@@ -224,6 +224,23 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
         level, over_all(dispersion), over_all(values), over_all(shrunken.final), over_all(mean),
         frozen(outlier, np.bool_), prior_var, df, trend,
     )  # fmt: skip
+
+
+def _profiles(data: Data, space: Space, cell_mean: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Adjusted log-likelihood of every gene at the dispersions PROFILE_AT: (n_rows, n_alphas)."""
+    from dediag.model import kernels
+
+    view = single(data, space)
+    factors, diagonal, shift = view.determinant
+    found: tuple[NDArray[np.float64], ...] = in_blocks(
+        data,
+        lambda part, at: of_one_draw(
+            kernels.dispersion_profiles(
+                part.counts, part.rows, view.draws, cell_mean[None, at], PROFILE_AT, factors, diagonal, shift, share
+            )
+        ),
+    )
+    return found[0]
 
 
 def _moments(normalized: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

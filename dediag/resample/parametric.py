@@ -13,15 +13,15 @@ from dediag.cohort import frozen
 from dediag.model.dispersion import group_dispersions
 from dediag.model.group_means import group_means
 from dediag.model.shrinkage import shrink
+from dediag.resample.effects import Effects
 from dediag.resample.permuted_residuals import PermutedResiduals
 from dediag.resample.streams import stream
-from dediag.stats.effect_distribution import EffectDistribution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dediag.model.nbfit import NBFit
-    from dediag.resample.plans import Simulations
+    from dediag.resample.plans import Dispersions, Simulations
 
     Array = NDArray[np.float64]
 
@@ -30,25 +30,6 @@ def _masks(fit: NBFit) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     if fit.contrast.test is None or fit.contrast.reference is None:
         raise ValueError("the contrast is a coefficient, so there are no two groups to simulate")
     return fit.group_mask(fit.contrast.test), fit.group_mask(fit.contrast.reference)
-
-
-@dataclass(frozen=True)
-class Effects:
-    """What a fit says about its true effects (log2)."""
-
-    distribution: EffectDistribution
-    posterior: Array  # (n_genes, n_points) the prior where a gene has no estimate
-
-    @classmethod
-    def of(cls, fit: NBFit) -> Effects:
-        """From the fold changes and standard errors of a fit."""
-        known = np.isfinite(fit.lfc) & (fit.lfc_se > 0.0)
-        distribution = EffectDistribution.of(fit.lfc[known], fit.lfc_se[known])
-        return cls(distribution, frozen(distribution.posterior(fit.lfc, fit.lfc_se)))
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        """One effect for each gene: (n_genes,)."""
-        return self.distribution.draw(self.posterior, rng)
 
 
 @dataclass(frozen=True)
@@ -80,7 +61,7 @@ class CountModel:
             with _one_at_a_time:
                 null = _kept_without_effect(fit, plan.dispersion, plan.residuals, plan.seed)
         ratio = np.ones(fit.cohort.n_genes)
-        if plan.effects in ("fitted", "swapped"):
+        if plan.effects == "fitted":
             ratio = np.exp2(np.nan_to_num(shrink(fit).lfc))
         factor_test, factor_reference = _factors(ratio, test.sum() / (test.sum() + reference.sum()))
         return cls(
@@ -92,7 +73,7 @@ class CountModel:
             test,
             reference,
             null.columns,
-            Effects.of(fit) if plan.effects == "posterior" else None,
+            _effects(fit, plan, null.dispersion),
         )
 
     def draw(self, rng: np.random.Generator, rows: NDArray[np.intp] | None = None) -> Array:
@@ -101,17 +82,27 @@ class CountModel:
         factor_test, factor_reference = self.factor_test, self.factor_reference
         if self.effects is not None:
             share = self.test.sum() / (self.test.sum() + self.reference.sum())
-            factor_test, factor_reference = _factors(np.exp2(self.effects.draw(rng)), share)
-        elif self.swapping:
+            effect = self.effects.draw_unsigned(rng) if self.swapping else self.effects.draw(rng)
+            factor_test, factor_reference = _factors(np.exp2(effect), share)
+        if self.swapping:
             swap = rng.random(self.mean.shape[0]) < 0.5
-            factor_test = np.where(swap, self.factor_reference, self.factor_test)
-            factor_reference = np.where(swap, self.factor_test, self.factor_reference)
+            factor_test, factor_reference = (
+                np.where(swap, factor_reference, factor_test),
+                np.where(swap, factor_test, factor_reference),
+            )
         factor = np.where(self.test, factor_test[:, None], np.where(self.reference, factor_reference[:, None], 1.0))
         mean = self.mean * factor if rows is None else (self.mean * factor)[:, index]
         dispersion = self.dispersion if rows is None else self.dispersion[:, index]
         if self.columns is not None:
             return self.columns.draw(mean, dispersion, rng, index)
         return rng.negative_binomial(1.0 / dispersion, 1.0 / (1.0 + dispersion * mean)).astype(np.float64)
+
+
+def _effects(fit: NBFit, plan: Simulations, dispersion: Array) -> Effects | None:
+    """What is drawn anew in each cohort."""
+    if plan.effects == "swapped":
+        return Effects.by_counts(fit, dispersion)
+    return Effects.of(fit) if plan.effects == "posterior" else None
 
 
 _one_at_a_time = threading.Lock()  # plans that run side by side wait for what they share, not to make it twice
@@ -126,7 +117,7 @@ class _Null(NamedTuple):
 
 
 def _without_effect(
-    fit: NBFit, dispersions: Literal["shared", "group"], residuals: Literal["independent", "permuted", "standardised"],
+    fit: NBFit, dispersions: Dispersions, residuals: Literal["independent", "permuted", "standardised"],
     seed: int,
 ) -> _Null:  # fmt: skip
     test, reference = _masks(fit)
@@ -138,7 +129,7 @@ def _without_effect(
     mean[:, test] *= (common / mean_test)[:, None]
     mean[:, reference] *= (common / mean_reference)[:, None]
     mean = np.nan_to_num(mean)
-    dispersion = _dispersions(fit, dispersions == "group", common)
+    dispersion = _dispersions(fit, dispersions, common)
     columns = None
     if residuals != "independent":
         columns = PermutedResiduals.of(
@@ -160,15 +151,18 @@ def _factors(ratio: Array, share: float) -> tuple[Array, Array]:
 _kept_without_effect = lru_cache(maxsize=2)(_without_effect)  # residuals take as long as ten refits, and are shared
 
 
-def _dispersions(fit: NBFit, by_group: bool, common: Array) -> Array:
+def _dispersions(fit: NBFit, which: Dispersions, common: Array) -> Array:
     """Dispersion of each gene in each sample: (n_genes, n_samples); 1 where a gene has no counts."""
     values = np.repeat(np.nan_to_num(fit.dispersion, nan=1.0)[:, None], fit.cohort.n_samples, axis=1)
-    if by_group:
-        seen = np.isfinite(fit.dispersion)
-        for level in (str(fit.contrast.test), str(fit.contrast.reference)):
-            group = group_dispersions(fit, level)
-            own = group.map.copy()
-            silent = seen & ~np.isfinite(own)  # the group has no counts of the gene: what its trend says at this mean
-            own[silent] = group.curve(common[silent])
-            values[:, fit.group_mask(level)] = np.where(seen, own, 1.0)[:, None]
+    if which == "shared":
+        return values
+    seen = np.isfinite(fit.dispersion)
+    for level in (str(fit.contrast.test), str(fit.contrast.reference)):
+        group = group_dispersions(fit, level)
+        own = group.map.copy()
+        silent = seen & ~np.isfinite(own)  # the group has no counts of the gene: what its trend says at this mean
+        own[silent] = group.curve(common[silent])
+        if which == "group trend":
+            own[seen] = group.curve(common[seen]) * fit.dispersion[seen] / fit.trend(fit.base_mean[seen])
+        values[:, fit.group_mask(level)] = np.where(seen, own, 1.0)[:, None]
     return values

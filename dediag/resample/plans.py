@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kept = Literal["lfc", "pvalue", "padj"]
+Dispersions = Literal["shared", "group", "group trend"]
 ALL: tuple[Kept, ...] = ("lfc", "pvalue", "padj")
 
 
@@ -40,10 +41,12 @@ class Relabelled:
 class Simulations:
     """Refit cohorts simulated from the main fit at the same sizes and depths, normalised again in each.
 
-    effects: "none" (no group effect), "fitted" (shrunken fold changes as estimated), "swapped" (each gene's shrunken
-    effect with its sign drawn anew: the two groups' means exchanged, log midpoint kept) or "posterior" (each gene's
-    effect drawn anew in every cohort from its posterior: the effects are then distributed as the true ones).
-    dispersion: "shared" (the fit's one dispersion per gene) or "group" (each group's own).
+    effects: "none" (no group effect), "fitted" (shrunken fold changes as estimated), "posterior" (each gene's
+    effect drawn anew in every cohort from its posterior: the effects are then distributed as the true ones) or
+    "swapped" (the same with the sign drawn anew: the two groups' means exchanged, log midpoint kept).
+    dispersion: "shared" (the fit's one dispersion per gene), "group" (each group's own) or "group trend" (each group's
+    own trend, from which a gene lies as far as its shared dispersion lies from the shared trend: steadier where a group
+    is small, blind to what is peculiar to a gene in one group).
     residuals: "independent" (every count by itself), "permuted" (columns of the data's own quantile residuals, dealt
     out anew over the samples of both groups: genes vary together as in the data) or "standardised" (the same, each
     column scaled to one variance: genes vary together, but no sample is worse than another).
@@ -55,7 +58,7 @@ class Simulations:
     replicates: int  # simulated cohorts
     seed: int
     effects: Literal["none", "fitted", "swapped", "posterior"]
-    dispersion: Literal["shared", "group"]
+    dispersion: Dispersions
     residuals: Literal["independent", "permuted", "standardised"] = "independent"
     rows: tuple[tuple[int, ...], ...] = ()  # (replicates * per_cohort) sets of positions, or none
     per_cohort: int = 1

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Likelihood = Callable[[Array], Array]
 
 PER_SIDE = 45  # points of the grid on either side of zero
 FINEST = 0.25  # of a small standard error: the point nearest zero, below which no estimate can tell effects from none
@@ -37,8 +40,11 @@ class EffectDistribution:
     weight: Array  # (n_points,) sums to one
 
     @classmethod
-    def of(cls, estimate: Array, se: Array) -> EffectDistribution:
+    def of(cls, estimate: Array, se: Array, likelihood: Likelihood | None = None) -> EffectDistribution:
         """The distribution behind estimates and their standard errors (n,), all finite, se > 0; in their units.
+
+        likelihood: gives that of each effect of a grid (n_points,) for every estimate: (n, n_points); normal by
+        default, and then standard errors set the grid only.
 
         The grid is geometric, so that it resolves effects of the order of any standard error equally well. Without
         estimates all weight is at zero.
@@ -49,11 +55,11 @@ class EffectDistribution:
         widest = float(np.clip(np.abs(estimate).max(), 10.0 * finest, LARGEST_EFFECT))
         side = np.geomspace(finest, max(widest, 10.0 * finest), PER_SIDE)
         grid = np.concatenate([-side[::-1], [0.0], side])
-        likelihood = _likelihood(grid, estimate, se)
+        known = _normal(grid, estimate, se) if likelihood is None else likelihood(grid)
         weight = np.full(grid.size, (1.0 - NULL_START) / (grid.size - 1))
         weight[PER_SIDE] = NULL_START
         for _ in range(STEPS):
-            weight = weight * ((1.0 / (likelihood @ weight)) @ likelihood)
+            weight = weight * ((1.0 / (known @ weight)) @ known)
             weight[PER_SIDE] += NULL_WEIGHT
             weight /= weight.sum()
         return cls(grid, weight)
@@ -62,7 +68,12 @@ class EffectDistribution:
         """Probability of each effect of the grid given a gene's estimate: (n, n_points); the prior where one is NaN."""
         known = np.isfinite(estimate) & np.isfinite(se) & (se > 0.0)
         found = np.tile(self.weight, (len(estimate), 1))
-        found[known] *= _likelihood(self.grid, estimate[known], se[known])
+        found[known] *= _normal(self.grid, estimate[known], se[known])
+        return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+    def posterior_under(self, likelihood: Likelihood) -> Array:
+        """The same with this likelihood, which has a row for every gene: (n, n_points)."""
+        found = self.weight * likelihood(self.grid)
         return np.asarray(found / found.sum(axis=1, keepdims=True))
 
     def draw(self, posterior: Array, rng: np.random.Generator) -> Array:
@@ -76,8 +87,19 @@ class EffectDistribution:
         inside = edge[point] + rng.random(len(posterior)) * (edge[point + 1] - edge[point])
         return np.where(self.grid[point] == 0.0, 0.0, inside)
 
+    def magnitudes(self, posterior: Array, rng: np.random.Generator) -> Array:
+        """The size, without its sign, of one effect for each posterior (n, n_points): (n,).
 
-def _likelihood(grid: Array, estimate: Array, se: Array) -> Array:
+        The numbers are those that estimates of the other sign throughout would give.
+        """
+        middle = self.grid.size // 2
+        folded = posterior[:, middle:].copy()
+        folded[:, 1:] += posterior[:, :middle][:, ::-1]
+        half = EffectDistribution(self.grid[middle:], self.weight[middle:])
+        return half.draw(folded, rng)
+
+
+def _normal(grid: Array, estimate: Array, se: Array) -> Array:
     """Likelihood of each effect of the grid, each gene's scaled to a largest of one: (n, n_points)."""
     log = -0.5 * ((estimate[:, None] - grid) / se[:, None]) ** 2
     return np.asarray(np.exp(log - log.max(axis=1, keepdims=True)))

@@ -73,9 +73,9 @@ def test_power_by_direction_is_that_of_the_docstring(sizes, midpoint, low, high)
 def test_exchanging_the_labels_gives_one_minus_the_share(healthy):
     other = sign_asymmetry.compute(study_of(simulated(8, 14), ("group", "control", "case")))
     assert (other.whole.n_up, other.whole.n_down) == (healthy.whole.n_down, healthy.whole.n_up)
-    # same random numbers, but the prior on the other coefficient makes the effects differ in the sixth digit
-    assert other.whole.expected == pytest.approx(1 - healthy.whole.expected, abs=0.01)
-    assert other.whole.expected_low == pytest.approx(1 - healthy.whole.expected_high, abs=0.02)
+    # same random numbers: what differs are last digits of the fit, which may move a call
+    assert other.whole.expected == pytest.approx(1 - healthy.whole.expected, abs=0.002)
+    assert other.whole.expected_low == pytest.approx(1 - healthy.whole.expected_high, abs=0.002)
     assert other.trend_with_mean == pytest.approx(-healthy.trend_with_mean)
     for mine, theirs in zip(healthy.strata, other.strata, strict=True):
         assert (mine.n_up, mine.n_down) == (theirs.n_down, theirs.n_up)
@@ -128,13 +128,17 @@ def test_sentence_interval_p_value_and_status_agree(healthy, n_up):
 
 
 def test_genes_that_vary_together_widen_the_interval():
-    cohort = simulated(8, 8)
-    rng = np.random.default_rng(2)
-    loud = np.argsort(cohort.counts.sum(axis=1))[-200:]
+    cohort = simulate(n_genes=800, n_test=8, n_reference=8, seed=4, effect_share=0.5)[0]
     counts = cohort.counts.copy()
-    counts[loud] = np.round(counts[loud] * np.exp(0.6 * rng.normal(size=16)))
-    alone, together = (sign_asymmetry.compute(study_of(c)).whole for c in (cohort, cohort.with_counts(counts)))
-    assert together.expected_high - together.expected_low > 1.3 * (alone.expected_high - alone.expected_low)
+    counts[::4] = np.round(counts[::4] * np.exp(0.6 * np.random.default_rng(2).normal(size=16)))
+    study = study_of(cohort.with_counts(counts), settings=AuditSettings(bootstraps=40))
+    kept = sign_asymmetry.plan(study)["swapped"]
+    spread = {}
+    for residuals in ("permuted", "independent"):
+        drawn = study.ensemble(replace(kept, residuals=residuals))
+        spread[residuals] = (drawn.n_up / (drawn.n_up + drawn.n_down)).std()
+    assert kept.residuals == "permuted"
+    assert spread["permuted"] > 1.2 * spread["independent"]
 
 
 def test_few_calls_ask_for_nothing():

@@ -55,15 +55,27 @@ def test_effects_keep_the_common_mean(main):
 
 def test_swapped_effects_have_signs_by_chance_and_keep_the_midpoint(main):
     found = model(main, "swapped")
-    effect = np.log2(found.factor_test / found.factor_reference)
-    strong = (np.abs(effect) > 0.8) & (found.mean.mean(axis=1) > 100)
+    strong = (np.abs(main.lfc) > 0.8) & (main.pvalue < 0.001) & (found.mean.mean(axis=1) > 100)
+    assert strong.sum() > 5
     cases = main.group_mask("case")
-    signs = []
-    for k in range(40):
+    signs, middle = [], []
+    for k in range(60):
         q = found.draw(np.random.default_rng(k)) / main.size_factors
-        signs.append(np.sign(q[:, cases].mean(axis=1) - q[:, ~cases].mean(axis=1))[strong])
-    share_up = np.mean(np.asarray(signs) > 0, axis=0)
-    assert 0.4 < share_up.mean() < 0.6
+        case, control = q[:, cases].mean(axis=1)[strong], q[:, ~cases].mean(axis=1)[strong]
+        signs.append(np.sign(case - control))
+        middle.append(np.log2(case * control) / 2.0)
+    up = np.asarray(signs) > 0
+    assert 0.4 < up.mean() < 0.6
+    difference = [np.asarray(middle)[:, g][up[:, g]].mean() - np.asarray(middle)[:, g][~up[:, g]].mean()
+                  for g in range(strong.sum())]  # fmt: skip
+    assert abs(np.mean(difference)) < 0.1  # holding one group's mean would make it about 1
+
+
+def test_a_group_trend_moves_shared_dispersions_to_each_groups_height(main):
+    shared, own = (model(main, "none", which).dispersion for which in ("shared", "group trend"))
+    cases = main.group_mask("case")
+    test, reference = (own[:, mask][:, 0] / shared[:, 0] for mask in (cases, ~cases))
+    assert np.median(test / reference) == pytest.approx(4.0, rel=0.15)
 
 
 def test_counts_have_the_means_and_each_groups_dispersion(main):

@@ -39,7 +39,7 @@ try:  # a kernel takes its cache folder when it is declared, that is: while thes
     from dediag.model.kernels.least_squares import draw_coefficients
     from dediag.model.kernels.medians import draw_medians
     from dediag.model.kernels.moments import draw_moments
-    from dediag.model.kernels.optimum import draw_dispersions
+    from dediag.model.kernels.optimum import dispersion_profiles, draw_dispersions
     from dediag.model.kernels.threads import each, set_threads
 finally:
     config.CACHE_DIR = _previous
@@ -53,6 +53,7 @@ def compiled() -> bool:
 __all__ = [
     "CACHE_FOLDER",
     "compiled",
+    "dispersion_profiles",
     "draw_coefficients",
     "draw_cooks",
     "draw_dispersions",

@@ -173,3 +173,36 @@ def draw_dispersions(
         share, math.log(largest), dispersion, tries, peak, curvature,
     )  # fmt: skip
     return dispersion, tries
+
+
+@kernel
+def profiles_of(first, last, counts, genes, draws, mean, log_alpha, factors, diagonal, shift, share, profile):
+    """Write the rows first to last of the profile."""
+    n_padded = draws.rows.shape[1]
+    p = int((math.sqrt(1.0 + 8.0 * factors.shape[1]) - 1.0) / 2.0 + 0.5)
+    y, s, mu, weight = np.empty(n_padded), np.empty(n_padded), np.empty(n_padded), np.empty(n_padded)
+    used = draws.real.copy()
+    gene = Gene(y, mu, weight, used)
+    work = Work(np.empty(n_padded), np.empty((p, p)), np.empty((p, p)), np.empty((p, p)))
+    space, prior = Space(factors[0], diagonal, shift[0], share), Prior(0.0, math.inf)
+    weighted = draws.weights.shape[1] > 0
+    for i in range(first, last):
+        g = genes[i]
+        gather(draws, 0, g, counts[g], draws.weights[g if weighted else 0], y, s, weight)
+        means_of_cells(mean[0, i], draws.cell[0], s, SMALLEST_MEAN, mu)
+        if weighted:
+            for j in range(draws.n):
+                used[j] = 1.0 if weight[j] > USED_WEIGHT else 0.0
+                weight[j] = max(weight[j], 1e-6)
+        for k in range(log_alpha.size):
+            profile[0, i, k] = objective(log_alpha[k], gene, space, prior, work)
+
+
+def dispersion_profiles(
+    counts: Array, genes: Index, draws: Draws, mean: Array, log_alpha: Array, factors: Array, diagonal: bool,
+    shift: Array, share: float,
+) -> tuple[Array]:  # fmt: skip
+    """Adjusted log-likelihood of each gene at these log dispersions: (1, n_rows, n_alphas); arguments as above."""
+    profile = np.empty((1, genes.size, log_alpha.size))
+    over_genes(profiles_of, genes.size, counts, genes, draws, mean, log_alpha, factors, diagonal, shift, share, profile)
+    return (profile,)
