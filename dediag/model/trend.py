@@ -74,8 +74,9 @@ def group_trend(
     mean, dispersion: (n_rows,) gene-wise; profile: (n_rows, n_alphas) each gene's adjusted log-likelihood at
     PROFILE_AT. Parametric where the common trend is, else the common trend at the group's height. A trend through
     gene-wise dispersions, as the method has it for all samples, would leave out the many genes whose estimate is zero
-    where samples are few and counts low: at 5 samples and a dispersion of .2 it lies at .4 for a mean count of 5 and at
-    .9 for 2, this one at .20 and .18. Genes beyond OUTLYING times the trend do not count. Raises TrendError as `fit_trend` does.
+    where samples are few and counts low: at 5 samples and a dispersion of .2 it lies at .4 for a mean count of 5 and
+    at .9 for 2, this one at .20 and .18. Genes beyond OUTLYING times the trend do not count. Raises TrendError as
+    `fit_trend` does.
     """
     if not (dispersion > USABLE).any():
         raise TrendError(NO_GENE)
