@@ -66,6 +66,16 @@ class Cohort:
         """Number of samples."""
         return int(self.counts.shape[1])
 
+    @property
+    def normalisation_genes(self) -> NDArray[np.bool_] | None:
+        """Genes that size factors are estimated from: the control genes, else all but spike-ins; None: all of them.
+
+        Of shape (n_genes,). Spike-ins follow what was added to the samples, not what is in them.
+        """
+        if self.control_genes is not None or self.spike_ins is None:
+            return self.control_genes
+        return frozen(~self.spike_ins, np.bool_)
+
     @classmethod
     def from_frames(cls, counts: pd.DataFrame, samples: pd.DataFrame) -> Cohort:
         """Make a cohort of a count table (genes x samples) and a sample table indexed by sample name.

@@ -131,6 +131,45 @@ def test_bad_files(tmp_path, capsys, counts, samples, said):
     expect(capsys, audited(tmp_path, *paths, []), said)
 
 
+ANNOTATION = {  # option -> content of the file it names (None: there is none), what must be said
+    "no lengths": ("--gene-lengths", None, ["annotation", "no such file"]),
+    "not all lengths": ("--gene-lengths", "id\tlength\ngene01\t9\n", ["annotation", "59 of the 60", "'gene02'", "add"]),
+    "no positive length": (
+        "--gene-lengths", "id\tlength\n" + "".join(f"gene{i:02d}\t{60 - i}\n" for i in range(1, 61)),
+        ["annotation", "gene60", "'0'", "base pairs"],
+    ),
+    "no column of lengths": ("--gene-lengths", "id\tx\ty\ngene01\t1\t2\n", ["annotation", "length", "id, x, y"]),
+    "other ids": ("--control-genes", "ENSG01\nENSG02\n", ["annotation", "2 of 2 control genes", "gene01", "ENSG01"]),
+    "other spike-ins": ("--spike-ins", "ERCC-1\t1\nERCC-2\t0\n", ["annotation", "2 of 2 spike-ins", "ERCC-1"]),
+    "no fold change": ("--spike-ins", "id\tlog2_fold_change\ngene01\tup\n", ["annotation", "gene01", "'up'"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("option", "content", "said"), ANNOTATION.values(), ids=ANNOTATION)
+def test_bad_annotation(tmp_path, capsys, study, option, content, said):
+    paths = tmp_path / "counts.tsv", tmp_path / "samples.tsv"
+    for frame, path in zip(study, paths, strict=True):
+        frame.to_csv(path, sep="\t", index_label="name")
+    if content is not None:
+        (tmp_path / "annotation.tsv").write_text(content)
+    expect(capsys, audited(tmp_path, *paths, [option, str(tmp_path / "annotation.tsv")]), said)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--control-genes", "gene01,gene99", ["control genes", "1 of 2", "'gene99'", "leave these out"]),
+        ("--spike-ins", "ERCC-", ["'ERCC-'", "no gene begins with it", "gene01"]),
+        ("--spike-ins", "gene", ["all genes"]),
+    ],
+)
+def test_bad_ids(tmp_path, capsys, study, option, value, said):
+    paths = tmp_path / "counts.tsv", tmp_path / "samples.tsv"
+    for frame, path in zip(study, paths, strict=True):
+        frame.to_csv(path, sep="\t", index_label="name")
+    expect(capsys, audited(tmp_path, *paths, [option, value]), said)
+
+
 def test_folder_instead_of_a_file(tmp_path, capsys):
     (tmp_path / "samples.tsv").write_text("sample\tgroup\na\tx\n")
     expect(capsys, audited(tmp_path, tmp_path, tmp_path / "samples.tsv", []), ["folder"])

@@ -141,6 +141,65 @@ def test_fit_options_reach_the_engine(monkeypatch, inputs):
     }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def annotation(study, tmp_path_factory):
+    """Options that name lengths by sample, control genes and spike-ins with their fold changes, all in files."""
+    folder = tmp_path_factory.mktemp("annotation")
+    genes = pd.read_csv(study / "counts.tsv.gz", sep="\t", index_col=0).index
+    samples = pd.read_csv(study / "samples.tsv", sep="\t")["sample"]
+    length = np.arange(len(genes))[:, None] + np.linspace(400.0, 600.0, len(samples))
+    pd.DataFrame(length, genes, samples).to_csv(folder / "lengths.tsv", sep="\t")
+    (folder / "control.txt").write_text("\n".join(genes[:120]) + "\n")
+    (folder / "spikes.tsv").write_text("id\tlog2_fold_change\n" + "".join(f"{g}\t1\n" for g in genes[130:]) + "X\t0\n")
+    named = {"gene-lengths": "lengths.tsv", "control-genes": "control.txt", "spike-ins": "spikes.tsv"}
+    return [word for option, name in named.items() for word in (f"--{option}", str(folder / name))]
+
+
+def test_gene_annotation_reaches_the_fit(tmp_path, inputs, annotation, capsys):
+    assert main(["fit", *inputs, *DESIGN, *annotation, "-o", str(tmp_path / "r.tsv")]) == 0
+    err = capsys.readouterr().err
+    assert "note: gene lengths are the mean over 11 samples of " in err
+    assert "note: spike-ins: 20 genes; 1 more of " in err
+    assert "20 with a known fold change" in err
+    assert "note: size factors are estimated from 120 control genes" in err
+    cohort = dediag.read_cohort(*inputs, control_genes=annotation[3])
+    expected = dediag.fit(cohort, "~ group", ("group", "case", "control")).results
+    table = pd.read_csv(tmp_path / "r.tsv", sep="\t", index_col="gene_id")
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-12)
+
+
+def test_gene_annotation_reaches_the_report(tmp_path, inputs, annotation, capsys):
+    words = ["audit", *inputs, *DESIGN, "--only", "noise_floor,log_scale_tests", "--quiet"]
+    assert main([*words, "-o", str(tmp_path / "without")]) == 0
+    assert main([*words, *annotation, "-o", str(tmp_path / "with")]) == 0
+    without, with_all = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("without", "with"))
+    named = ("No gene lengths", "No spike-ins")
+    assert sum(sentence.startswith(named) for sentence in without["inputs"]["absent"]) == 2
+    assert not any(sentence.startswith(named) for sentence in with_all["inputs"]["absent"])
+    assert "--gene-lengths" in with_all["command"]
+    assert any("120 control genes" in notice for notice in with_all["fit"]["notices"])
+    scales = [f["tables"] for report in (without, with_all) for f in report["findings"] if f["id"] == "log_scale_tests"]
+    texts = [
+        "".join(gzip.decompress((tmp_path / name / table["file"]).read_bytes()).decode() for table in tables)
+        for name, tables in zip(("without", "with"), scales, strict=True)
+    ]
+    assert "log FPKM" not in texts[0]
+    assert "log FPKM" in texts[1]
+    capsys.readouterr()
+
+
+def test_results_replace_no_annotation(inputs, annotation, capsys):
+    for path in annotation[1::2]:
+        assert main(["fit", *inputs, *DESIGN, *annotation, "-o", path, "--overwrite"]) == 2
+        assert "would replace an input" in capsys.readouterr().err
+
+
+def test_a_long_list_of_ids_is_no_file_name(inputs, tmp_path, capsys):
+    genes = ",".join(f"gene{i:03d}" for i in range(1, 120))
+    assert main(["fit", *inputs, *DESIGN, "--control-genes", genes, "-o", str(tmp_path / "r.tsv")]) == 0
+    assert "note: control genes: 119 genes" in capsys.readouterr().err
+
+
 def test_choices_are_those_of_the_engine():
     assert arguments.SEARCHES == fit.SEARCHES
     assert arguments.TESTS == fit.TESTS

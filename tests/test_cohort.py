@@ -64,6 +64,14 @@ def test_taking_genes(cohort, index):
     assert taken.spike_ins.dtype == np.bool_
 
 
+def test_size_factors_come_from_control_genes_else_from_all_but_spike_ins(cohort):
+    assert cohort.normalisation_genes is cohort.control_genes
+    without = replace(cohort, control_genes=None)
+    assert without.normalisation_genes.tolist() == [True, False, True]
+    assert not without.normalisation_genes.flags.writeable
+    assert replace(without, spike_ins=None).normalisation_genes is None
+
+
 def test_other_counts(cohort):
     new = np.ones((3, 2))
     other = cohort.with_counts(new)

@@ -80,7 +80,7 @@ def _fit(args: argparse.Namespace) -> int:
 
     target = None
     if args.output != Path("-"):
-        target = places.for_table(args.output, (args.counts, args.samples), overwrite=args.overwrite)
+        target = places.for_table(args.output, _files(args), overwrite=args.overwrite)
     cohort, _ = _cohort(args)
     _prepare(args)
     from dediag.model.fit import fit
@@ -241,14 +241,23 @@ def _known(*ids: str) -> Mapping[str, Registered]:
 
 
 def _cohort(args: argparse.Namespace) -> tuple[Cohort, tuple[InputFile, InputFile]]:
-    from dediag.readers import read_with_sources
+    from dediag.readers import annotated, read_with_sources
 
     cohort, counts, samples = read_with_sources(
         args.counts, args.samples, transpose=args.transpose, drop_samples=args.drop_samples
     )
     if "AnnData" in counts.format and not args.quiet:
         _say(f"note: {counts.path}: {counts.format}")  # which of its matrices was taken
+    cohort, notes = annotated(cohort, args.gene_lengths, args.control_genes, args.spike_ins)
+    for note in () if args.quiet else notes:
+        _say(f"note: {note}")
     return cohort, _input_files(cohort, counts, samples)
+
+
+def _files(args: argparse.Namespace) -> list[Path]:
+    """What may be files that are read, which no output replaces."""
+    named = (args.counts, args.samples, args.gene_lengths, args.control_genes, args.spike_ins)
+    return [Path(name) for name in named if name is not None and os.path.isfile(name)]  # noqa: PTH113 - or long ids
 
 
 def _input_files(cohort: Cohort, counts: Source, samples: Source) -> tuple[InputFile, InputFile]:

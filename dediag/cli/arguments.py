@@ -103,6 +103,12 @@ def _inputs(command: Parser) -> None:
     add("--drop-samples", type=_names, metavar="IDS", help="'unmatched' (in one file only), or names, comma-separated")
     add("--size-factors", choices=SIZE_FACTORS, default="ratio", metavar="METHOD", help=f"{', '.join(SIZE_FACTORS)}")
     add("--alpha", type=_number, default=0.1, metavar="X", help="adjusted p below which a gene is called (0.1)")
+    add("--gene-lengths", metavar="FILE", help="table of gene id and length (base pairs), or of lengths by sample")
+    add("--control-genes", metavar="FILE_OR_IDS", help="genes that size factors are estimated from")
+    add(
+        "--spike-ins", metavar="IDS_OR_PREFIX_OR_FILE",
+        help="such as ERCC-; a file may have the known fold changes in a column log2_fold_change",
+    )  # fmt: skip
 
 
 def _running(command: Parser) -> None:

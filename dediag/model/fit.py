@@ -150,6 +150,8 @@ def fit(
             data = replace(data, size=frozen(normalisation * centre.factors))
             found = _fit(cohort, data, full, smaller, goal, chosen, progress)
             found = replace(found, notices=(*found.notices, centre.notice))
+        if cohort.offsets is None and isinstance(size_factors, str):
+            found = replace(found, notices=(*found.notices, *_normalisation_notice(cohort)))
         return with_group_dispersions(found, filtering=filtering) if dispersion == "group" else found
 
 
@@ -263,11 +265,20 @@ def _normalisation(cohort: Cohort, method: str | ArrayLike) -> NDArray[np.float6
     if isinstance(method, str):
         if method not in METHODS:
             raise InputError(f"size factors: '{method}' is not one of {', '.join(METHODS)}")
-        return frozen(size_factors(cohort.counts, cast("Method", method), cohort.control_genes).values[None, :])
+        return frozen(size_factors(cohort.counts, cast("Method", method), cohort.normalisation_genes).values[None, :])
     given = np.asarray(method, dtype=np.float64)
     if given.shape != (cohort.n_samples,) or not np.isfinite(given).all() or not (given > 0.0).all():
         raise InputError(f"size factors: give one positive number for each of the {cohort.n_samples} samples")
     return frozen(given[None, :])
+
+
+def _normalisation_notice(cohort: Cohort) -> tuple[str, ...]:
+    """A sentence where size factors do not come from all genes."""
+    if cohort.control_genes is not None:
+        return (f"size factors are estimated from {int(cohort.control_genes.sum()):,} control genes",)
+    if cohort.spike_ins is not None:
+        return (f"{int(cohort.spike_ins.sum()):,} spike-ins have no say in the size factors",)
+    return ()
 
 
 def _reduced(reduced: str | Design | None, full: Design, cohort: Cohort, options: Options) -> Design | None:

@@ -160,8 +160,10 @@ def recentring(fit: NBFit) -> Recentring:
         raise InputError(f"recentring: {reason}; name the groups") from reason
     use = (np.minimum(*means) >= EXPRESSED) & np.isfinite(fit.lfc)
     genes = "genes"
+    if fit.cohort.normalisation_genes is not None:
+        use &= fit.cohort.normalisation_genes
     if fit.cohort.control_genes is not None:
-        use, genes = use & fit.cohort.control_genes, "control genes"
+        genes = "control genes"
     if use.sum() < FEWEST_GENES:
         raise InputError(
             f"recentring: {int(use.sum())} {genes} have a mean count of {EXPRESSED:g} in both groups; "

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dediag.cohort import InputError
-from dediag.readers import anndata, array, matrix, sample_table, text_table
+from dediag.readers import anndata, array, feature_counts, matrix, sample_table, text_table
 from dediag.readers.anndata import AnnData
+from dediag.readers.gene_annotation import annotated
 from dediag.readers.stored import read_counts, sha256
 from dediag.readers.validation import Labels, assemble, check_unique, common_samples
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dediag.cohort import Cohort
+    from dediag.readers.gene_annotation import Genes, Lengths, SpikeIns
     from dediag.readers.validation import Drop
 
 ZARR = ("zarr.json", ".zgroup", ".zarray")  # one of them is in the folder of a store
@@ -37,6 +39,9 @@ def read_cohort(
     *,
     transpose: bool = False,
     drop_samples: Drop = None,
+    gene_lengths: Lengths | None = None,
+    control_genes: Genes | None = None,
+    spike_ins: SpikeIns | None = None,
 ) -> Cohort:
     """Read raw counts (genes x samples) and a sample table (sample names first), matched by name.
 
@@ -44,9 +49,15 @@ def read_cohort(
     may also be AnnData (.h5ad, .zarr; obs are the samples, and the sample table when `samples` is the same store or
     None), or an array (.npy, .zarr) with the names in files beside it; counts too large for memory then stay on disk.
     transpose: the matrix is samples x genes. drop_samples: "unmatched" leaves out what is in one file only; names are
-    left out of both files. The order of the counts' columns is kept. Raises InputError for what only the user can mend.
+    left out of both files. The order of the counts' columns is kept. A table of featureCounts gives gene lengths too.
+
+    gene_lengths: a file (id, then a column called length, or lengths by sample), or a mapping from id to base pairs.
+    control_genes: the genes that size factors are estimated from: ids, or a file of them. spike_ins: ids, what their
+    ids begin with, a file of them (with the known log2 fold changes, test over reference, in a column
+    log2_fold_change), or a mapping from id to log2 fold change. Raises InputError for what only the user can mend.
     """
-    return read_with_sources(counts, samples, transpose=transpose, drop_samples=drop_samples)[0]
+    cohort = read_with_sources(counts, samples, transpose=transpose, drop_samples=drop_samples)[0]
+    return annotated(cohort, gene_lengths, control_genes, spike_ins)[0]
 
 
 def read_with_sources(
@@ -56,7 +67,7 @@ def read_with_sources(
     transpose: bool = False,
     drop_samples: Drop = None,
 ) -> tuple[Cohort, Source, Source]:
-    """As `read_cohort`, with what a report says of the two files."""
+    """As `read_cohort` without what else is known of the genes, and with what a report says of the two files."""
     path = os.fspath(counts)
     table_path = path if samples is None else os.fspath(samples)
     store = _store(path)
@@ -91,6 +102,9 @@ def _from_text(
     path: str, table: pd.DataFrame, labels: Labels, *, transpose: bool, drop: Drop
 ) -> tuple[Cohort, Source]:  # fmt: skip
     text = text_table.read(path)
+    if feature_counts.recognised(text):
+        cohort = feature_counts.read(text, table, labels, transpose=transpose, drop=drop)
+        return cohort, Source(text.path, text.sha256, f"featureCounts with gene lengths, {text.format}")
     upright = matrix.upright(text, table.index, transpose=transpose)
     names = matrix.sample_names(upright)
     check_unique(names, "sample", labels.counts)

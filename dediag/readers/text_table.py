@@ -135,6 +135,18 @@ def read(path: str | os.PathLike[str]) -> TextTable:
     return TextTable(name, content, delimiter, header, skip, hashlib.sha256(raw).hexdigest(), packed)
 
 
+def lines(path: str | os.PathLike[str]) -> list[list[str]]:
+    """The cells of every line that is neither blank nor a comment, also of a file of one column, such as a list of ids.
+
+    Divided at tabs, else at semicolons or commas; blanks belong to a name. Raises InputError when it is not text.
+    """
+    name = os.fspath(path)
+    content, _ = _unpacked(_bytes(name), name)
+    found = [line for _, line in _numbered(_utf8(content, name)) if not line.startswith("#")]
+    delimiter = next((d for d in "\t;," if any(d in line for line in found)), "\t")
+    return [_cells(line, delimiter) for line in found]
+
+
 def _bytes(name: str) -> bytes:
     try:
         raw = Path(name).read_bytes()

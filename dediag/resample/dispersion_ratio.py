@@ -226,4 +226,5 @@ def shift_at(fit: NBFit, method: str | Array, log2_ratios: Array, rng: np.random
 
 
 def _control(cohort: Cohort) -> Mask:
-    return np.ones(cohort.n_genes, np.bool_) if cohort.control_genes is None else cohort.control_genes
+    use = cohort.normalisation_genes
+    return np.ones(cohort.n_genes, np.bool_) if use is None else use

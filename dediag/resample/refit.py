@@ -164,7 +164,7 @@ def _together(
     draws = [Draw(part, d) for part, d in zip(index, designs, strict=True) if not isinstance(d, InputError)]
     found = iter(
         fit_draws(
-            counts, draws, fit.contrast, options, size_factors=method, control_genes=fit.cohort.control_genes,
+            counts, draws, fit.contrast, options, size_factors=method, control_genes=fit.cohort.normalisation_genes,
             weights=weights, guess=fit.size_factors,
         )
     )  # fmt: skip

@@ -49,7 +49,7 @@ def shift_by_part(fit: NBFit, method: Method, included: Mask, rng: np.random.Gen
 
         def factors(members: NDArray[np.intp], part: Cohort = part) -> Array:
             values = np.full(everyone.size, np.nan)
-            values[members] = estimate(part.counts[:, members], method, part.control_genes).values
+            values[members] = estimate(part.counts[:, members], method, part.normalisation_genes).values
             return values
 
         drawn = np.stack([factors(members) for members in draws])
