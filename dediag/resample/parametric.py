@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from dediag.cohort import frozen
-from dediag.model.dispersion import group_dispersions
+from dediag.model.dispersion import SMALLEST, group_dispersions
 from dediag.model.group_means import group_means
 from dediag.model.shrinkage import shrink
 from dediag.resample.effects import Effects
@@ -30,6 +30,9 @@ def _masks(fit: NBFit) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     if fit.contrast.test is None or fit.contrast.reference is None:
         raise ValueError("the contrast is a coefficient, so there are no two groups to simulate")
     return fit.group_mask(fit.contrast.test), fit.group_mask(fit.contrast.reference)
+
+
+SMALLEST_MEAN = 0.01  # below it a trend over 1/mean says nothing
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def _dispersions(fit: NBFit, which: Dispersions, common: Array) -> Array:
         silent = seen & ~np.isfinite(own)  # the group has no counts of the gene: what its trend says at this mean
         own[silent] = group.curve(common[silent])
         if which == "group trend":
-            own[seen] = group.curve(common[seen]) * fit.dispersion[seen] / fit.trend(fit.base_mean[seen])
+            away = fit.dispersion[seen] / fit.trend(np.maximum(fit.base_mean[seen], SMALLEST_MEAN))
+            own[seen] = np.maximum(group.curve(np.maximum(common[seen], SMALLEST_MEAN)) * away, SMALLEST)
         values[:, fit.group_mask(level)] = np.where(seen, own, 1.0)[:, None]
     return values
