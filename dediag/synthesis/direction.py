@@ -1,0 +1,215 @@
+"""What could move the calls to one side: group size, the zero point, floors, and, after all others, biology."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dediag.finding import Status
+from dediag.rounding import counted, fixed, listed
+from dediag.synthesis.evidence import (
+    ALARMS,
+    JUDGED,
+    Support,
+    layers_of,
+    lean_of,
+    limit,
+    metric,
+    percent,
+    surely,
+    value,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dediag.finding import Finding
+    from dediag.synthesis.evidence import Known, Weighed
+
+HALF = 0.5  # of a lean: what explains less of it is not what makes it
+DIFFERENT = 0.1  # of the up shares below and above the floor, at least, for a floor to have a part in a lean
+
+
+def imbalance(known: Known) -> Weighed | None:
+    """Refits of balanced draws against what unequal sizes predict."""
+    finding = known["imbalance"]
+    observed, predicted = value(finding, "lfc_bias_median"), value(finding, "lfc_bias_predicted")
+    names = {
+        "full": "in the full data",
+        "balanced": "in balanced draws",
+        "control": "in control draws of the study's ratio",
+    }
+    fractions = {where: value(finding, f"up_fraction_{name}") for name, where in names.items()}
+    support, said = JUDGED[finding.status], []
+    if finding.status is not Status.PASS and _shifted(finding) is False:
+        support = "none"
+        said.append(
+            "Unequal size moves no fold changes here; its alarm is about the error rate (see unequal dispersion)."
+        )
+    elif finding.status is not Status.PASS:
+        said.append(finding.headline)
+    if observed is not None and predicted is not None:
+        said.append(
+            f"Refits of balanced draws move the median log2 fold change by {fixed(observed, 3, sign=True)}, where the"
+            f" sizes alone predict {fixed(predicted, 3, sign=True)}."
+        )
+    if fractions["in the full data"] is not None and fractions["in balanced draws"] is not None:
+        shares = [f"{percent(share)} {where}" for where, share in fractions.items() if share is not None]
+        said.append(f"Up among the calls: {', '.join(shares)}.")
+    weights = known.get("group_weights")
+    moved = value(weights, "max_lfc_change")
+    if weights is not None and weights.status is Status.PASS and moved is not None:
+        said.append(f"Weighting the groups equally moves no fold change by more than {moved:.1g} log2.")
+    return support, " ".join(said) or finding.headline
+
+
+def _shifted(finding: Finding) -> bool | None:
+    """Whether the difference of observed and predicted shift surely lies beyond its limit; None: unknown."""
+    low, high = value(finding, "lfc_bias_ci_low"), value(finding, "lfc_bias_ci_high")
+    most = limit(finding, "lfc_bias_ci_high")
+    return None if low is None or high is None or most is None else low > most or high < -most
+
+
+def normalization(known: Known) -> Weighed | None:
+    """Whether another zero point would balance the list, and whether other methods have it there."""
+    finding = known["normalization"]
+    widest, balancing = value(finding, "max_shift_log2"), value(finding, "balancing_shift_log2")
+    most = limit(finding, "max_shift_log2")
+    if widest is None or most is None:
+        return JUDGED[finding.status], finding.headline
+    said = [f"Other ways to normalise move all fold changes by at most {_log2(widest)}."]
+    support: Support = "none"
+    if finding.status is Status.FAIL:
+        support, said = "strong", [finding.headline]
+    elif abs(surely(finding, "max_shift_log2")) >= most:
+        support = "moderate"
+    if balancing is not None and lean_of(known) is not None:
+        said.append(f"The list would be balanced at {_log2(balancing)}.")
+        if support == "none" and _share(widest, balancing) >= HALF:
+            support = "weak"
+            said.append(f"So the choice of a method could make up {percent(_share(widest, balancing))} of the lean.")
+        elif support == "moderate" and _share(widest, balancing) < HALF:
+            support = "weak"
+            said.append("So the choice of a method makes less than half of the lean.")
+    composed = value(finding, "composition_shift_log2")
+    if composed is not None and support != "strong":
+        said.append(f"Normalised to the total (CPM, FPKM) they would move by {_log2(composed)}; this fit does not.")
+    spikes = value(finding, "spike_in_shift_log2")
+    said.append(
+        f"Spike-ins put the zero {_log2(spikes)} away."
+        if spikes is not None
+        else "To settle it: spike-ins, or genes known not to change (`--control-genes`); these counts cannot."
+    )
+    return support, " ".join(said)
+
+
+def _share(shift: float, balancing: float) -> float:
+    """How much of the shift that balances the list another one makes; 0 where it goes the other way."""
+    return 0.0 if shift * balancing <= 0.0 else min(shift / balancing, 1.0)
+
+
+def _log2(shift: float) -> str:
+    return f"{fixed(shift, 2, sign=True)} log2"
+
+
+def dispersion_shift(known: Known) -> Weighed | None:
+    """What unequal dispersions do to the size factors, and so to all fold changes."""
+    finding = known["heteroskedasticity"]
+    shift = value(finding, "shift_log2")
+    if shift is None:
+        return None
+    toward = "up" if shift > 0 else "down"
+    moved = f"{fixed(shift, 3, sign=True)} log2 ({toward})"
+    said = [f"The groups' dispersions let the normalisation move all fold changes by {moved}, whatever the truth."]
+    lean, balancing = lean_of(known), value(known.get("normalization"), "balancing_shift_log2")
+    if lean is not None and lean.toward != toward:
+        return "none", " ".join([*said, f"The calls lean the other way ({lean.toward})."])
+    most, sure = limit(finding, "shift_log2"), abs(surely(finding, "shift_log2"))
+    support: Support = "none"
+    if most is not None and sure >= most:
+        size, without = value(finding, "predicted_size"), value(finding, "size_without_shift")
+        support = "moderate"
+        if size is not None and without is not None and size - without > HALF * (size - 0.05):
+            support = "strong"
+            said.append(
+                f"With it {percent(size)} of genes without a difference have p < .05, without it {without:.1%}."
+            )
+    elif finding.status in ALARMS and most is None:
+        support = "weak"
+    if lean is not None and balancing is not None:
+        part = _share(-shift, balancing)
+        if support == "none" and part >= HALF:
+            support = "weak"
+        said.append(f"That is {percent(part)} of what the list leans by ({_log2(-balancing)}).")
+    said.append("To settle it: `dediag fit --recentre` takes it off.")
+    return support, " ".join(said)
+
+
+def noise_floor(known: Known) -> Weighed | None:
+    """Whether the lean, or the trouble, sits below the floor of one group."""
+    finding = known["noise_floor"]
+    below = value(finding, "n_de_below")
+    if below is None:
+        return JUDGED[finding.status], finding.headline
+    lean, judged = lean_of(known), JUDGED[finding.status]
+    low, high = value(finding, "up_fraction_below"), value(finding, "up_fraction_above")
+    said = [finding.headline] if finding.status is not Status.PASS else []
+    if below == 0:
+        said.append("No call lies below the floor of either group.")
+    elif finding.status is Status.PASS:
+        verb = "is" if below == 1 else "are"
+        said.append(f"Below the higher group's floor there {verb} {counted(int(below), 'call')}.")
+    if low is not None and high is not None:
+        said.append(f"Up: {percent(low)} of the calls below the floor, {percent(high)} of those above it.")
+    layers = layers_of(known)
+    if lean is not None and layers:
+        said.append(f"By base mean, up: {', '.join(layer.words for layer in layers)}.")
+    said.append("To settle it: the calls above the floor (table), or deeper sequencing of the shallower group.")
+    support = judged
+    if lean is not None:
+        support = "none"
+        sign = 1.0 if lean.toward == "up" else -1.0
+        if below and low is not None and high is not None and sign * (low - high) >= DIFFERENT:
+            rest = sign * (high - lean.expected)
+            support = "strong" if judged != "none" and rest < HALF * sign * (lean.observed - lean.expected) else judged
+            support = "weak" if support == "none" else support
+        elif judged != "none" and not (below and low is not None and high is not None):
+            support = "weak"  # floors far apart, but it cannot be said that they make the lean
+    elif below == 0 and (metric(finding, "floor_ratio") is None or judged == "none"):
+        support = "none"
+    return support, " ".join(said)
+
+
+def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
+    """What remains of an asymmetry above the floors; not named where the floors are unknown."""
+    lean, floor = lean_of(known), known.get("noise_floor")
+    above = value(floor, "up_fraction_above")
+    if lean is None or above is None:
+        return None
+    rivals = [name for name, support in others.items() if support in ("moderate", "strong") and name != "noise_floor"]
+    sign = 1.0 if lean.toward == "up" else -1.0
+    persists = sign * (above - lean.expected) > 0.0
+    strongest = any(
+        others[name] == "strong" for name in (*rivals, *(["noise_floor"] if "noise_floor" in others else []))
+    )
+    said = [f"Above the floors {percent(above)} of the calls are up, where the design gives {percent(lean.expected)}."]
+    where = [layer for layer in layers_of(known) if layer.excess(lean) > 0.0]
+    total = sum(layer.excess(lean) for layer in where)
+    high = sum(layer.excess(lean) for layer in where if layer.low >= 50.0)
+    if total > 0.0:
+        said.append(
+            f"{percent(high / total)} of the calls beyond what the design gives have a base mean of 50 and more."
+        )
+    if not persists or strongest:
+        first = listed([name for name in (*rivals, "noise_floor") if others.get(name) in ("moderate", "strong")])
+        why = f"{first} first" if first else "above the floors the calls do not lean that way"
+        return "none", " ".join(["Not to be concluded from these data yet:", f"{why}.", *said])
+    if rivals or others.get("noise_floor") == "moderate":
+        first = listed([*rivals, *(["noise_floor"] if others.get("noise_floor") == "moderate" else [])])
+        said.insert(0, f"It may have a part, beside {first}, which do not rule it out.")
+    else:
+        said.insert(0, "It is what remains: none of the causes above accounts for the lean.")
+    said.append(
+        "Causes that are not listed were not examined, and in tissue or blood a change in cell composition looks the"
+        " same. To settle it: markers of cell types, known targets of what was done, or an independent cohort."
+    )
+    return ("weak" if rivals or others.get("noise_floor") == "moderate" else "moderate"), " ".join(said)
