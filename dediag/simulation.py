@@ -72,6 +72,8 @@ class Population:
     extra: float = 2.0
     dispersion_sd: float = 0.5  # ... times a lognormal spread of this size
     size_factor_sd: float = 0.3  # natural log
+    silent_share: float = 0.0  # of the genes, whose means are ...
+    silent_log2: float = -7.0  # ... lower by this: a second class of genes, as real tissues have
 
 
 TYPICAL = Population()
@@ -183,6 +185,9 @@ def _genes(n_genes: int, seed: int, population: Population, strength: Mapping[st
     """The truth of each gene before faults that act on samples."""
     rng = _stream(seed, "genes")
     base_mean = np.exp(rng.normal(population.log_mean, population.log_mean_sd, n_genes)) + population.smallest_mean
+    if population.silent_share:
+        silent = _stream(seed, "silent").permutation(n_genes)[: round(population.silent_share * n_genes)]
+        base_mean[silent] *= 2**population.silent_log2
     spread = np.exp(rng.normal(0, population.dispersion_sd, n_genes))
     dispersion = (population.asymptote + population.extra / base_mean) * spread
     lfc = _effects(n_genes, seed, strength)

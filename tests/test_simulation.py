@@ -265,3 +265,12 @@ def test_demo_study_resembles_the_published_one():
     low = (fitted.base_mean < 33) & (truth["lfc"] == 0).to_numpy()
     assert np.median(fitted.lfc[low]) < -0.05
     assert abs(np.median(fitted.lfc[fitted.base_mean > 500])) < 0.03
+
+
+def test_silent_genes_are_a_second_class():
+    population = Population(silent_share=0.4, silent_log2=-7.0)
+    plain, with_silent = (simulate(n_genes=100, seed=1, population=p)[1] for p in (Population(), population))
+    change = np.log2(with_silent["base_mean"] / plain["base_mean"])
+    assert sorted(change.round(9).unique()) == [-7.0, 0.0]
+    assert (change < 0).sum() == 40
+    np.testing.assert_array_equal(with_silent["lfc"], plain["lfc"])

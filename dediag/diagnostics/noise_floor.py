@@ -1,6 +1,7 @@
 """Below which expression does each group's data stop carrying information?
 
-Three different things are called noise floor; each is measured on its own, in counts per million (CPM).
+Three different things are called noise floor; each is measured on its own, in counts per million (CPM); where gene
+lengths are known, the biological floor in transcripts per million (TPM).
 
 *Measurement floor* (depth): the expression at which a gene is seen at all - at least one read - with probability
 0.95. One read is the limit because only zeros carry no information on where a mean lies, and because the chance of a
@@ -9,10 +10,11 @@ size alone. One dispersion is used for all samples, that of the dispersion trend
 depth; a second figure takes each group's own dispersion, which moves this floor too.
 
 *Biological floor* (leakage, contamination): the expression that only one in twenty silent genes exceeds, from a
-mixture of two normal distributions in each sample's log2 CPM. (Where the two classes meet lies close by in clean
-samples, but hardly moves when stray reads lift the silent genes; their upper edge does.) A sample without two clear
-classes of genes, or whose edge lies below its measurement floor, has none; a group has one where at least half of its
-samples do. zFPKM stands beside it as a second opinion. Both depend on depth: compare groups of similar depth.
+mixture of two normal distributions in each sample's log2 CPM or TPM. A sample without two clear classes of genes, or
+whose edge lies below its measurement floor, has none; a group has one where at least half of its samples do. zFPKM is a
+second opinion. Both depend on depth: compare groups of similar depth. The groups' difference has samples as its unit
+(Welch's t of log2 values). Stray reads lift the edge of a narrow class of silent genes, but also narrow a wide one, so
+that its edge falls. The mean level of the silent genes, the same in all samples and with their zeros, always rises.
 
 *Model floor*: voom's trend of the square-root residual standard deviation falls with the mean count. Toward low means
 it ends in a peak where discreteness takes over: genes of one or two reads look less variable again. Below the peak
@@ -20,23 +22,25 @@ the trend no longer describes precision. No peak, no floor. (The lowess uses a f
 the peak away.)
 
 The figures of a group are medians over its samples with 95 % bootstrap intervals (samples resampled). The proposed
-filter does not look at the groups: keep genes whose average CPM over all samples is at least the higher of the
-groups' floors. A filter that looks at one group at a time would bias the test. How to read it: a warning means that
-the groups' floors lie far apart, with calls below the higher one or many genes between the two (these one group sees
-and the other does not, so that a missing call there says nothing); or that the calls below the floor run in another
-direction than those above it, as leakage, contamination and unequal zeros make them do.
+filter does not look at the groups: keep genes whose average over all samples is at least the higher of the groups'
+floors (with lengths: the measurement floor in CPM, and the biological floor in TPM). A filter that looks at one group
+at a time would bias the test. Beside it stand zFPKM > -3 in half of the samples, the fit's independent filtering, and
+edgeR's filterByExpr: 10 reads in as many samples as the smallest group has, blind to which samples these are.
+
+How to read it: a warning means that the groups' floors lie far apart, with calls below the higher one or many genes
+between the two (these one group sees and the other does not, so that a missing call there says nothing); or that calls
+below the floor run in another direction than those above it, as leakage, contamination and unequal zeros make them.
 
 What it does not show: whether a gene below the floor is expressed; whether leakage came from other samples or from
-genomic DNA. Two clear classes are not guaranteed to be silent and expressed genes.
+genomic DNA. Two clear classes are not guaranteed to be silent and expressed genes. The calls kept by a filter are those
+of the main fit: filtering before the fit would change the adjustment.
 
 References:
 - Hart et al. (2013) Finding the active genes in deep RNA-seq gene expression studies. BMC Genomics 14:778
-- Hebenstreit et al. (2011) RNA sequencing reveals two major classes of gene expression levels in metazoan cells. Mol
-  Syst Biol 7:497
-- Law, Chen, Shi, Smyth (2014) voom: precision weights unlock linear model analysis tools for RNA-seq read counts.
-  Genome Biol 15:R29
-- Bourgon, Gentleman, Huber (2010) Independent filtering increases detection power for high-throughput experiments.
-  PNAS 107:9546
+- Hebenstreit et al. (2011) RNA sequencing reveals two major classes of gene expression levels. Mol Syst Biol 7:497
+- Law et al. (2014) voom: precision weights unlock linear model analysis tools for RNA-seq. Genome Biol 15:R29
+- Chen, Lun, Smyth (2016) From reads to genes to pathways. F1000Research 5:1438 (filterByExpr)
+- Bourgon, Gentleman, Huber (2010) Independent filtering increases detection power. PNAS 107:9546
 """
 
 from __future__ import annotations
@@ -48,25 +52,27 @@ import numpy as np
 
 from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
+from dediag.drawing import floors as panels
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.rounding import counted, settled
 from dediag.stats import sample_floors
-from dediag.stats.call_sides import Sides
+from dediag.stats.call_sides import Sides, kept_calls, up_share
+from dediag.stats.expression_filters import filter_by_expr
 from dediag.stats.sample_floors import TwoFloors
 from dediag.stats.seen_counts import seen_mean, seen_mean_under_trend
 from dediag.stats.turning_trend import TurningTrend
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from dediag.stats.sample_floors import Classes, GroupFloors, SampleFloors
+    from dediag.stats.sample_floors import GroupFloors, SampleFloors
     from dediag.study import Study
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
 SEEN_SHARE = 0.95  # of samples in which a gene at the measurement floor has at least one read
+ACTIVE_SHARE = 0.5  # of the samples in which a gene that zFPKM keeps is active: the median one
 RATIO_LIMIT = 2.5  # of the groups' floors: one of 320 healthy simulated cohorts lies beyond it (2.6 at 3 v 3)
 BETWEEN_LIMIT = 0.05  # share of the genes between the two floors that is worth a warning without any call below them
 LEAN_LIMIT = 0.25  # difference of the up-fractions below and above the floor
@@ -87,11 +93,31 @@ class NoiseFloor:
     lfc: Array  # (n_genes,) log2
     called: Mask  # (n_genes,)
     trend: TurningTrend
+    others: dict[str, Mask]  # what other filters keep (n_genes,) each
+
+    @property
+    def expression(self) -> Array:
+        """Mean over the samples of both groups in the unit of the biological floor: (n_genes,)."""
+        return self.mean_cpm if self.samples.mean_tpm is None else self.samples.mean_tpm
+
+    @property
+    def kept(self) -> Mask:
+        """Genes that the group-blind filter keeps: (n_genes,)."""
+        return self.floors.passed(self.mean_cpm, self.expression)
 
     @property
     def sides(self) -> Sides:
         """The calls on either side of the filter."""
-        return Sides.of(self.mean_cpm, self.lfc, self.called, self.floors.highest)
+        return Sides.split(~self.kept, self.lfc, self.called)
+
+    @property
+    def threshold(self) -> str:
+        """What the filter asks for: one expression, or two where their units differ."""
+        if self.samples.unit == "CPM":
+            return _amount(self.floors.highest)
+        biological = self.floors.highest_of("biological")
+        also = f" and {_amount(biological, 'TPM')}" if biological else ""
+        return _amount(self.floors.highest_of("measurement")) + also
 
 
 def compute(study: Study) -> NoiseFloor:
@@ -105,7 +131,8 @@ def compute(study: Study) -> NoiseFloor:
     dispersion = float(fit.trend(np.array([typical]))[0])
     common_count = float(seen_mean(dispersion, SEEN_SHARE))
     used = np.flatnonzero(study.test_samples | study.reference_samples)
-    samples = sample_floors.sample_floors(study.cohort.counts[:, used], common_count)
+    counts = study.cohort.counts
+    samples = sample_floors.sample_floors(counts[:, used], common_count, study.cohort.gene_lengths)
     return NoiseFloor(
         names=tuple(str(name) for name in study.cohort.samples.index[used]),
         samples=samples,
@@ -118,7 +145,13 @@ def compute(study: Study) -> NoiseFloor:
         mean_cpm=study.cpm[:, used].mean(axis=1),
         lfc=fit.lfc,
         called=study.significant,
-        trend=TurningTrend.of(study.cohort.counts, fit.design.matrix),
+        trend=TurningTrend.of(counts, fit.design.matrix),
+        others={
+            "none": fit.base_mean > 0,
+            "zFPKM > -3": samples.active_share >= ACTIVE_SHARE,
+            "filterByExpr": filter_by_expr(counts, fit.design.matrix),
+            "independent filtering": (fit.base_mean > 0) & (fit.base_mean >= fit.filter_threshold),
+        },
     )
 
 
@@ -140,14 +173,16 @@ def judge(result: NoiseFloor) -> Verdict:
     n_below = sides.up_below + sides.down_below
     test, reference = result.floors.both
     kind, ratio = result.floors.apart
-    share, factor = result.floors.share_between(result.mean_cpm), max(ratio, 1 / ratio)
+    share, factor = result.floors.share_between(result.mean_cpm, result.expression), max(ratio, 1 / ratio)
     times = settled(factor, RATIO_LIMIT, digits=2)
-    floors = f"{test.level} {_cpm(getattr(test, kind).value)}, {reference.level} {_cpm(getattr(reference, kind).value)}"
+    unit = "CPM" if kind == "measurement" else result.samples.unit
+    floors = ", ".join(f"{group.level} {_amount(getattr(group, kind).value, unit)}" for group in (test, reference))
     between = f"{settled(100 * share, 100 * BETWEEN_LIMIT, digits=2)} % of the genes lie between the two"
     below = f"{n_below:,} of {counted(int(result.called.sum()), 'call')} lie below the working floor"
+    below += f", {sides.up_above:,} up and {sides.down_above:,} down above it" if n_below else ""
     advice = (
-        f"Read fold changes and missing calls only above an average of {_cpm(result.floors.highest)}; filter on the "
-        "average over all samples, never on one group."
+        f"Read fold changes and missing calls only above an average of {result.threshold}; filter on the average over "
+        "all samples, never on one group."
     )
     if factor >= RATIO_LIMIT and (n_below > 0 or share >= BETWEEN_LIMIT):
         higher, lower = (test, reference) if ratio > 1 else (reference, test)
@@ -175,13 +210,15 @@ def judge(result: NoiseFloor) -> Verdict:
 
 def metrics(result: NoiseFloor) -> list[Metric]:
     """The named numbers."""
-    floors = {
-        f"{kind}_floor_{role}": getattr(getattr(result.floors, role), kind)
-        for kind in ("measurement", "biological")
+    floors = [
+        (f"{kind}_floor_{role}", getattr(getattr(result.floors, role), kind), unit)
+        for kind, unit in (("measurement", "CPM"), ("biological", result.samples.unit))
         for role in ("test", "reference")
-    }
+    ]
+    apart = result.floors.biological_differences(result.samples)
     return [
-        *(Metric(name, m.value, m.low, m.high, unit="CPM") for name, m in floors.items()),
+        *(Metric(name, floor.value, floor.low, floor.high, unit=unit) for name, floor, unit in floors),
+        *(Metric(name, d.value, d.low, d.high, unit="log2") for name, d in apart.items()),
         Metric("model_floor", result.trend.floor, unit="CPM"),
         Metric("floor_ratio", result.floors.ratio, limit=RATIO_LIMIT),
         Metric("n_de_below", result.sides.up_below + result.sides.down_below),
@@ -193,16 +230,24 @@ def metrics(result: NoiseFloor) -> list[Metric]:
 def tables(result: NoiseFloor) -> list[Table]:
     """Floors per group, per sample, and the calls about the filter."""
     groups, s = result.floors.both, result.sides
+    in_unit = "in CPM" if result.samples.unit == "CPM" else "in TPM (measurement and measurement_own in CPM)"
+    filters = {"none": result.others["none"], "noise floor": result.kept, **result.others}
+    others = ~result.called & np.isfinite(result.lfc)
+
+    def kept(masks: list[Mask]) -> dict[str, list[object]]:
+        return kept_calls([mask & filters["none"] for mask in masks], result.lfc, result.called)
+
     return [
         Table(
             "groups",
-            "Floors in CPM, medians over samples. Measurement floor at the common dispersion "
-            f"{result.dispersion:.3f}, and at each group's own; zFPKM as second opinion on the biological floor.",
-            result.floors.columns(),
+            f"Floors {in_unit}, medians over samples. Measurement floor at the common dispersion "
+            f"{result.dispersion:.3f}, and at each group's own; zFPKM as second opinion on the biological floor; genes "
+            "and calls whose average over all samples is above this group's floors.",
+            {**result.floors.columns(), **kept([g.passed(result.mean_cpm, result.expression) for g in groups])},
         ),
         Table(
             "samples",
-            "Floors of each sample in CPM; separation is Ashman's D of its two classes of genes.",
+            f"Floors of each sample {in_unit}; separation is Ashman's D of its two classes of genes.",
             {
                 "sample": list(result.names),
                 "group": np.where(groups[0].mine, groups[0].level, groups[1].level).tolist(),
@@ -211,8 +256,16 @@ def tables(result: NoiseFloor) -> list[Table]:
         ),
         Table(
             "calls",
-            f"Calls below and above an average of {_cpm(result.floors.highest)} over all samples (group-blind filter).",
-            {"side": ["below", "above"], "up": [s.up_below, s.up_above], "down": [s.down_below, s.down_above]},
+            f"Calls below and above an average of {result.threshold} over all samples (group-blind filter), and the "
+            "share with a positive fold change of them and of the genes that are not called.",
+            s.columns()
+            | {"up_share_of_others": [up_share(result.lfc, others & k) for k in (~result.kept, result.kept)]},
+        ),
+        Table(
+            "filters",
+            "What other filters keep: genes, and calls of the main fit. Only the noise floor's and the fit's own go by "
+            "the average over all samples; filterByExpr counts samples, whichever group they belong to.",
+            {"filter": list(filters), **kept(list(filters.values()))},
         ),
     ]
 
@@ -223,32 +276,21 @@ def draw(result: NoiseFloor) -> list[Figure]:
 
 
 def _draw_floors(result: NoiseFloor) -> Figure:
-    figure = drawing.new_figure(*drawing.WIDE)
+    figure, s, unit = drawing.new_figure(*drawing.WIDE), result.samples, result.samples.unit
     ax = figure.subplots()
     for group, role in zip(result.floors.both, ("test", "reference"), strict=True):
-        depth = result.samples.library_size[group.mine] / 1e6
-        drawing.cloud(
-            ax, depth, result.samples.measurement[group.mine], role, label=f"{group.level}: measurement floor"
-        )
-        biological, style = result.samples.biological[group.mine], drawing.STYLES[role]
-        if np.isfinite(biological).any():
-            ax.scatter(
-                depth, biological, s=46, marker=style.marker, facecolors="none", edgecolors=style.color,
-                linewidths=1.4, label=f"{group.level}: biological floor",
-            )  # fmt: skip
+        mine = group.mine
+        panels.floors_by_depth(ax, s.library_size[mine] / 1e6, s.shown[mine], s.biological[mine], role, group.level)
         if group.working:
             drawing.reference_line(ax, group.working, role=role)
-    if result.trend.floor is not None:
-        drawing.reference_line(ax, result.trend.floor, label="model floor")
-    ax.set(xscale="log", yscale="log", xlabel="library size (million reads)", ylabel="floor (CPM)")
-    ax.set_title("Noise floors by sequencing depth")
-    drawing.legend(ax)
+    panels.axes_of_floors(ax, unit, result.trend.floor if unit == "CPM" else None)
+    of_length = "" if unit == "CPM" else " of a gene of median length"
     caption = (
-        "Each sample's measurement floor (filled) falls in proportion to its depth; the biological floor (hollow) is "
-        "the upper edge of the silent genes, for samples that have two clear classes. Horizontal lines: working "
-        "floor of each group."
+        f"Each sample's measurement floor{of_length} (filled) falls in proportion to its depth; the biological floor "
+        "(hollow) is the upper edge of the silent genes, for samples that have two clear classes. Horizontal lines: "
+        "working floor of each group."
     )
-    medians = " and ".join(f"{_cpm(g.measurement.value)} in {g.level}" for g in result.floors.both)
+    medians = " and ".join(f"{_amount(g.measurement.value)} in {g.level}" for g in result.floors.both)
     alt = f"Scatter of noise floors against library size. Median measurement floor {medians}."
     return Figure("floors", drawing.to_svg(figure), caption, alt)
 
@@ -258,73 +300,43 @@ def _draw_classes(result: NoiseFloor) -> Figure:
     axes = figure.subplots(1, 2, sharey=True)
     for ax, group, role in zip(axes, result.floors.both, ("test", "reference"), strict=True):
         shown = group.median_sample(result.samples.library_size)
-        classes, library = result.samples.classes[shown], float(result.samples.library_size[shown])
-        ax.set_title(f"{group.level}: sample of median depth")
-        ax.set(xlabel="log2 CPM")
+        classes, floor = result.samples.classes[shown], float(np.log2(result.samples.shown[shown]))
         if classes is not None:
-            _draw_mixture(ax, classes, float(np.log2(1e6 / library)), role)
-        floor = float(np.log2(result.common_count / library * 1e6))
-        drawing.reference_line(ax, floor, axis="x", label="measurement floor")
-        drawing.legend(ax)
+            x, share = classes.histogram.centre, classes.histogram.share
+            panels.density_of_classes(ax, x, share, classes.mixture.density(x), classes.silent_edge, role)
+        panels.axes_of_classes(ax, f"{group.level}: sample of median depth", result.samples.unit, floor)
     axes[0].set_ylabel("density of genes with a read")
     caption = (
         "Log expression of the genes seen in one sample of each group, with the two fitted classes of genes (lines). "
         "A biological floor exists only where the density has a clear valley between them."
     )
     clear = ", ".join(g.level for g in result.floors.both if g.biological.value is not None) or "neither group"
-    alt = f"Two densities of log2 CPM with mixture components; a clear silent class in: {clear}."
+    alt = f"Two densities of log2 {result.samples.unit} with mixture components; a clear silent class in: {clear}."
     return Figure("classes", drawing.to_svg(figure), caption, alt)
 
 
-def _draw_mixture(ax: Axes, classes: Classes, shift: float, role: str) -> None:
-    """Density of one sample with its components, on the scale of log2 CPM."""
-    x = classes.histogram.centre
-    width = x[1] - x[0]
-    ax.fill_between(x + shift, classes.histogram.share / width, color=drawing.STYLES[role].color, alpha=0.35, lw=0)
-    low, high = classes.mixture.density(x)
-    drawing.curve(ax, x + shift, low, "expected", label="lower class")
-    drawing.curve(ax, x + shift, high, "observed", label="higher class")
-    if classes.silent_edge is not None:
-        drawing.reference_line(ax, classes.silent_edge + shift, axis="x", role="predicted", label="biological floor")
-
-
 def _draw_calls(result: NoiseFloor) -> Figure:
-    figure = drawing.new_figure(*drawing.PAIR)
+    figure, s, trend = drawing.new_figure(*drawing.PAIR), result.sides, result.trend
     left, right = figure.subplots(1, 2)
-    s = result.sides
-    drawing.cloud(left, result.trend.cpm, result.trend.root_sd, "not_significant")
-    drawing.curve(left, result.trend.cpm, result.trend.trend, "observed", label="trend")
-    if result.trend.floor is not None:
-        drawing.reference_line(left, result.trend.floor, axis="x", label="model floor")
-    left.set(xscale="log", xlabel="mean expression (CPM)", ylabel="square root of residual SD (log2)")
-    left.set_title("Where the trend turns")
-    seen = result.mean_cpm > 0
-    drawing.cloud(right, result.mean_cpm[seen & ~result.called], result.lfc[seen & ~result.called], "not_significant")
-    for up, role in ((True, "up"), (False, "down")):
-        some = seen & result.called & ((result.lfc > 0) == up)
-        n = s.up_below if up else s.down_below
-        drawing.cloud(
-            right, result.mean_cpm[some], result.lfc[some], role, label=f"called {role} ({n} below the floor)"
-        )
-    drawing.reference_line(right, result.floors.highest, axis="x", label="group-blind filter")
-    right.set(xscale="log", xlabel="average over all samples (CPM)", ylabel="log2 fold change")
-    right.set_title("Calls about the floor")
-    drawing.legend(left)
-    drawing.legend(right)
+    panels.turning_trend(left, trend.cpm, trend.root_sd, trend.trend, trend.floor)
+    level = result.floors.highest if result.samples.unit == "CPM" else result.floors.highest_of("measurement")
+    panels.calls_about_the_floor(
+        right, result.mean_cpm, result.lfc, result.called, (s.up_below, s.down_below), level or 0.0, result.threshold
+    )
     caption = (
-        "Left: voom's mean-variance trend; below its peak, discreteness makes low counts look precise. Right: calls "
-        "on either side of the proposed filter."
+        "Left: below the peak of the trend, discreteness makes low counts look precise. Right: calls by expression."
     )
     alt = f"Trend, and fold changes by expression: below the floor {s.up_below} calls up, {s.down_below} down."
     return Figure("calls", drawing.to_svg(figure), caption, alt)
 
 
-def _cpm(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2g} CPM" if value < 10 else f"{value:.0f} CPM"
+def _amount(value: float | None, unit: str = "CPM") -> str:
+    return "none" if value is None else f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
 METRICS = """measurement_floor_test measurement_floor_reference biological_floor_test biological_floor_reference
-    model_floor floor_ratio n_de_below up_fraction_above up_fraction_below"""
+    biological_floor_log2_difference silent_level_log2_difference model_floor floor_ratio n_de_below
+    up_fraction_above up_fraction_below"""
 DIAGNOSTIC = Diagnostic(
     section="floors",
     metric_names=tuple(METRICS.split()),

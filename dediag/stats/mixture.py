@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 BINS_PER_UNIT = 10  # of log2
+NARROWEST = 1e-4  # log2: no interval is narrower, so that sums of slopes keep their digits
 FIRST_STEPS = 40  # from each start; the best goes on
 STEPS = 500
 TOLERANCE = 1e-7  # change of the mean log-likelihood
@@ -73,17 +74,36 @@ class TwoNormals:
         return np.asarray(self.weight[:, None] * np.exp(-(z**2) / 2) / (self.sd[:, None] * np.sqrt(2 * np.pi)))
 
 
-def log_histogram(counts: Array) -> Histogram:
-    """Histogram of log2 counts (n_genes,) without zeros; a count k is spread over log2(k - 1/2) to log2(k + 1/2)."""
-    value, times = np.unique(counts[counts > 0], return_counts=True)
-    if not len(value):
+def log_histogram(counts: Array, scale: float | Array = 1.0) -> Histogram:
+    """Histogram of log2(scale x count) without zeros; a count k is spread over log2(k - 1/2) to log2(k + 1/2).
+
+    counts (n_genes,); scale: the expression that one read stands for, of all genes or of each (n_genes,).
+    """
+    seen = counts > 0
+    if not seen.any():
         raise ValueError("no counts")
+    value = counts[seen]
+    shift = np.log2(np.broadcast_to(scale, counts.shape)[seen])
     low, high = np.log2(value - 0.5), np.log2(value + 0.5)
-    n_bins = int(np.ceil((high[-1] + 1) * BINS_PER_UNIT))
-    edges = -1 + np.arange(n_bins + 1) / BINS_PER_UNIT  # from log2(1/2)
-    filled = np.array([np.clip((edge - low) / (high - low), 0, 1) @ times for edge in edges])  # genes below each edge
-    share = np.diff(filled)
-    return Histogram((edges[1:] + edges[:-1]) / 2, share / share.sum(), int(times.sum()))
+    middle, half = (low + high) / 2 + shift, np.maximum((high - low) / 2, NARROWEST / 2)
+    first = float(shift.min()) - 1  # log2 of half a read
+    n_bins = int(np.ceil((float((high + shift).max()) + 1 - (first + 1)) * BINS_PER_UNIT))
+    edges = first + np.arange(n_bins + 1) / BINS_PER_UNIT
+    # genes below each edge: each rises as a line from one end of its interval to the other
+    filled = _risen(edges, middle - half, half) - _risen(edges, middle + half, half)
+    share = np.maximum(np.diff(filled), 0)
+    return Histogram((edges[1:] + edges[:-1]) / 2, share / share.sum(), len(value))
+
+
+def _risen(edges: Array, start: Array, half: Array) -> Array:
+    """Sum over genes of (edge - start) / width for the starts (n,) below each edge."""
+    order = np.argsort(start)
+    slope = 1 / (2 * half[order])
+    origin = edges[0]
+    slopes = np.r_[0, np.cumsum(slope)]
+    starts = np.r_[0, np.cumsum((start[order] - origin) * slope)]
+    n = np.searchsorted(start[order], edges)
+    return np.asarray(slopes[n] * (edges - origin) - starts[n])
 
 
 def two_normals(histogram: Histogram) -> TwoNormals:

@@ -44,6 +44,19 @@ def two_sample_tests(first: Array, second: Array) -> TwoSampleTests:
     return TwoSampleTests(difference, student, welch, wilcoxon(first, second))
 
 
+def welch_interval(first: Array, second: Array, level: float = 0.95) -> tuple[float, float, float]:
+    """Difference of the means of first (n1,) and second (n2,) with its interval by Welch's t; each has two values."""
+    from scipy.stats import t as t_distribution
+
+    v1, v2 = float(first.var(ddof=1) / len(first)), float(second.var(ddof=1) / len(second))
+    difference = float(first.mean() - second.mean())
+    if v1 + v2 == 0:
+        return difference, difference, difference
+    df = (v1 + v2) ** 2 / (v1**2 / (len(first) - 1) + v2**2 / (len(second) - 1))
+    reach = float(t_distribution.isf((1 - level) / 2, df)) * (v1 + v2) ** 0.5
+    return difference, difference - reach, difference + reach
+
+
 def wilcoxon(first: Array, second: Array) -> Array:
     """Two-sided rank-sum p-values (n_rows,): exact for small groups in rows without ties, else normal with tie and
     continuity correction; NaN where all values of a row are equal.

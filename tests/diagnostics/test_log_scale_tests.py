@@ -12,6 +12,7 @@ from dediag.contract import NotAssessable
 from dediag.diagnostics import log_scale_tests
 from dediag.finding import Status
 from dediag.model.fit import fit
+from dediag.readers import read_cohort
 from dediag.simulation import simulate
 from dediag.stats import agreement
 from dediag.study import Study
@@ -144,3 +145,16 @@ def test_a_shift_that_is_not_judged_is_not_set_beside_a_limit(healthy):
     assert verdict.status is Status.PASS
     assert "not judged" in verdict.headline
     assert "limit" not in verdict.headline
+
+
+def test_lengths_from_a_file_reach_the_log_scales(real_data):
+    """SEQC with the lengths of its genes: log FPKM is log CPM less log2 of the length, so no test of a gene changes."""
+    folder = real_data / "data" / "seqc_coh"
+    cohort = read_cohort(folder / "counts.tsv.gz", folder / "samples.tsv", gene_lengths=folder / "genes.tsv.gz")
+    few = cohort.take_genes(np.arange(0, cohort.n_genes, 20))
+    result = log_scale_tests.compute(Study(few, fit(few, "~ group", ("group", "A", "B"), search="newton"), 1))
+    assert "log FPKM" in {t.scale for t in result.tests}
+    for test in ("Student", "Welch", "Wilcoxon"):
+        np.testing.assert_allclose(
+            result.test_named("log FPKM", test).pvalue, result.test_named("log CPM", test).pvalue, rtol=1e-6
+        )

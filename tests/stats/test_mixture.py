@@ -75,3 +75,29 @@ def test_kernel_density_is_a_density():
     grid, density = kernel_density(np.random.default_rng(3).normal(size=5000))
     assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-3)
     assert density.max() == pytest.approx(0.399, abs=0.03)
+
+
+def filled_one_by_one(counts, scale, edges):
+    """Genes below each edge, each gene's interval by itself."""
+    seen = counts > 0
+    low, high = (np.log2(scale[seen] * (counts[seen] + half)) for half in (-0.5, 0.5))
+    return np.array([np.clip((edge - low) / (high - low), 0, 1).sum() for edge in edges])
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_histogram_is_that_of_each_gene_by_itself(spread):
+    rng = np.random.default_rng(3)
+    counts = rng.poisson(2 ** rng.normal(5, 4, 800)).astype(float)
+    scale = 2 ** rng.normal(1, spread, 800)
+    histogram = log_histogram(counts, scale)
+    edges = np.r_[histogram.centre - 0.05, histogram.centre[-1] + 0.05]
+    expected = np.diff(filled_one_by_one(counts, scale, edges))
+    np.testing.assert_allclose(histogram.share, expected / expected.sum(), atol=1e-5)
+    assert histogram.n == (counts > 0).sum()
+
+
+def test_a_common_scale_moves_the_histogram():
+    counts = np.random.default_rng(4).poisson(20, 500).astype(float)
+    one, other = log_histogram(counts), log_histogram(counts, 8.0)
+    np.testing.assert_allclose(other.centre, one.centre + 3)
+    np.testing.assert_allclose(other.share, one.share, atol=1e-9)

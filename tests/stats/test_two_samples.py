@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dediag.stats.two_samples import two_sample_tests
+from dediag.stats.two_samples import two_sample_tests, welch_interval
 
 
 @pytest.mark.parametrize(("n1", "n2"), [(5, 20), (3, 3), (12, 15), (2, 7)])
@@ -35,3 +35,12 @@ def test_separated_constants():
     found = two_sample_tests(np.full((1, 3), 1.1), np.full((1, 4), 0.1))
     assert np.isnan(found.student[0])
     assert found.wilcoxon[0] < 0.1
+
+
+@pytest.mark.parametrize(("n1", "n2"), [(5, 20), (3, 3), (2, 7)])
+def test_welch_interval_is_scipys(n1, n2):
+    rng = np.random.default_rng(n1)
+    first, second = rng.normal(0.5, 1, n1), rng.normal(0, 2, n2)
+    expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert welch_interval(first, second) == pytest.approx((first.mean() - second.mean(), *expected))
+    assert welch_interval(np.ones(3), np.zeros(2)) == (1, 1, 1)
