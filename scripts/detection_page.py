@@ -62,8 +62,8 @@ def pipeline_lines(rows: Rows, cohorts: int) -> list[str]:
     lines = [
         "## Calls of the whole analysis",
         "",
-        f"{cohorts} cohorts of 2,000 genes for each size, dispersions and size factors estimated; share of the genes",
-        "with a true effect that are called in its direction, by the true log fold change over the gene's limit (genes).",
+        f"{cohorts} cohorts of 2,000 genes a size, dispersions and size factors estimated; share of the genes with",
+        "an effect that are called in its direction, by the true log fold change over the gene's limit (genes).",
         "",
     ]
     bins = list(dict.fromkeys((row["low"], row["high"]) for row in rows))
