@@ -128,3 +128,14 @@ def test_alarms_are_counted(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "validation.json").read_text())
     assert all(sum(row["healthy"].values()) == 2 for row in found.values())
     assert "processor minutes" in (tmp_path / "validation.md").read_text()
+
+
+@pytest.mark.slow
+def test_limits_of_detection_stand_beside_simulated_tests(tmp_path: Path) -> None:
+    options = ["--draws", "100", "--cohorts", "1", "--healthy", "2", "--faulty", "1"]
+    done = run("validation_detection.py", *options, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "validation_detection.json").read_text())
+    assert len(found["grid"]) == 300
+    assert found["seqc"] is None  # whose data `run` does not name
+    assert "Not measured" in (tmp_path / "validation_detection.md").read_text()

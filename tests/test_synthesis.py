@@ -4,7 +4,7 @@ import pytest
 
 from dediag.finding import Finding, Metric, Status
 from dediag.report import schema
-from dediag.synthesis import CANDIDATES, Explanation, explain
+from dediag.synthesis import CANDIDATES, PARTICULAR, Explanation, explain, ranked
 
 W, P, F = Status.WARN, Status.PASS, Status.FAIL
 
@@ -70,7 +70,7 @@ def test_a_shift_the_other_way_explains_nothing() -> None:
 
 
 def test_biology_is_what_remains_above_the_floors() -> None:
-    assert support(audit())["biology"] == "weak"
+    assert support(audit())["biology"] == "moderate"
     assert support(audit(above_up=0.55))["biology"] == "none"
     assert support(audit(variance=F))["biology"] == "none"
     assert "unequal_dispersion first" in statements(audit(variance=F))["biology"]
@@ -78,8 +78,11 @@ def test_biology_is_what_remains_above_the_floors() -> None:
 
 
 def test_floors_without_calls_below_explain_nothing() -> None:
-    assert support(audit(below=0, floor=W))["noise_floor"] == "none"
+    assert support(audit(below=0, floor=W))["noise_floor"] == "weak"  # floors apart, but no call in between
+    assert support(audit(below=0))["noise_floor"] == "none"
     assert support(audit(below=3))["noise_floor"] == "weak"
+    assert support(audit(below=3, above_up=0.08))["noise_floor"] == "none"  # the calls above it lean as much
+    assert support(audit(below=30, floor=W, above_up=0.45))["noise_floor"] == "strong"  # and here hardly
 
 
 def test_what_gave_no_answer_is_not_excluded() -> None:
@@ -167,6 +170,49 @@ def test_new_diagnostics_change_nothing_where_they_are_absent_and_keep_the_order
     assert {after[i].support for i in ("one_sample", "model_misfit")} == {"none"}
     assert "moves no fold change by more than 1e-06" in after["imbalance"].statement
     assert [after[i] for i in before if i != "imbalance"] == [before[i] for i in before if i != "imbalance"]
+
+
+def test_the_firmest_comes_first_and_of_equals_the_more_particular() -> None:
+    names = {"unequal_dispersion": "strong", "one_sample": "strong", "noise_floor": "moderate", "biology": "none"}
+    given = [Explanation(name, support, "") for name, support in names.items()]
+    assert [e.id for e in ranked(given)] == ["one_sample", "unequal_dispersion", "noise_floor"]
+    assert ranked([]) == []
+    ids = schema.load()["$defs"]["explanation"]["properties"]["id"]["enum"]
+    assert set(PARTICULAR) == set(ids)
+
+
+def test_the_zero_point_is_weighed_against_what_would_balance_the_list() -> None:
+    def zero(widest: float, balancing: float, low: float, high: float, status: Status = P) -> list[Finding]:
+        moved = Metric("max_shift_log2", widest, low, high, 0.1)
+        found = Finding("normalization", "?", status, "h", metrics=(moved, Metric("balancing_shift_log2", balancing)))
+        return [*audit(), found]
+
+    assert support(zero(0.07, 0.12, 0.04, 0.1))["normalization"] == "weak"
+    assert "make up 58 % of the lean" in statements(zero(0.07, 0.12, 0.04, 0.1))["normalization"]
+    assert support(zero(0.03, 0.12, 0.0, 0.06))["normalization"] == "none"
+    assert support(zero(-0.07, 0.12, -0.1, -0.04))["normalization"] == "none"  # the other way
+    assert support(zero(0.2, 0.3, 0.15, 0.25, W))["normalization"] == "moderate"
+    assert support(zero(0.2, 0.9, 0.15, 0.25, W))["normalization"] == "weak"
+    assert support(zero(0.9, 0.9, 0.8, 1.0, F))["normalization"] == "strong"
+
+
+def test_depth_that_goes_with_the_groups_is_the_floors_matter() -> None:
+    depth = Finding("confounding", "?", W, "Depth goes with the groups.", metrics=(
+        Metric("worst_covariate", None), Metric("depth_ratio", 0.1, limit=2.5)))  # fmt: skip
+    assert support([*audit(), depth])["confounding"] == "weak"
+    batch = Finding("confounding", "?", W, "h", metrics=(Metric("worst_covariate", "batch"), *depth.metrics[1:]))
+    assert support([*audit(), batch])["confounding"] == "moderate"
+
+
+def test_a_shift_that_makes_the_error_rate_is_the_zero_points_matter() -> None:
+    def groups(size: float, without: float) -> list[Finding]:
+        shift = Metric("shift_log2", 0.13, 0.12, 0.14, 0.05)
+        more = (Metric("predicted_size", size), Metric("size_without_shift", without), shift)
+        return [Finding("heteroskedasticity", "?", F, "h", metrics=more), finding("influence", P)]
+
+    even, uneven = support(groups(0.15, 0.05)), support(groups(0.22, 0.186))
+    assert (even["dispersion_shift"], even["unequal_dispersion"]) == ("strong", "weak")
+    assert (uneven["dispersion_shift"], uneven["unequal_dispersion"]) == ("moderate", "strong")
 
 
 def test_ids_are_those_of_the_schema_in_its_order() -> None:

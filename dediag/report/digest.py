@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from dediag.finding import Finding, Status
 from dediag.report.plain import plain
 from dediag.report.wording import STATUS_WORDS, number, percent
-from dediag.rounding import counted
+from dediag.rounding import counted, listed
+from dediag.synthesis import ranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +64,19 @@ def by_section(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
     sections = [(title, [f for f in findings if f.id in ids]) for title, ids in SECTIONS]
     sections.append(("Further questions", [f for f in findings if f.id not in placed]))
     return [(title, members) for title, members in sections if members]
+
+
+def lead(report: Report) -> str:
+    """What the candidate explanations come to, in a sentence; empty where nothing was assessed."""
+    if not report.explanations:
+        assessed = any(finding.status.severity >= 0 for finding in report.findings)
+        return "Nothing here is surprising, so nothing needs explaining." if assessed else ""
+    supported = ranked(report.explanations)
+    if not supported:
+        return "Something is surprising here, and the evidence in this report supports none of the candidates."
+    best = [explanation for explanation in supported if explanation.support == supported[0].support]
+    names = listed([explanation.id.replace("_", " ") for explanation in best])
+    return f"Best supported of the candidate explanations: {names} ({supported[0].support})."
 
 
 def overall(report: Report) -> Status:

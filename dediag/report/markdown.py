@@ -52,7 +52,9 @@ def _first_page(report: Report) -> str:
     ]
     if report.explanations:
         lines = [f"- {label(e.id)} ({e.support}): {_safe(e.statement)}" for e in report.explanations]
-        parts.append("## What could explain it\n\n" + "\n".join(lines))
+        parts.append(f"## What could explain it\n\n{digest.lead(report)}\n\n" + "\n".join(lines))
+    elif digest.lead(report):
+        parts.append(digest.lead(report))
     return "\n\n".join(part for part in parts if part)
 
 

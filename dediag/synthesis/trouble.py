@@ -39,7 +39,7 @@ def unequal_dispersion(known: Known) -> Weighed | None:
         if at_most == "weak":
             said.append(f"Without the shift of the zero point it would be {percent(without)}: see dispersion shift.")
         support = at_most
-    if support != "none":
+    if support != "none" and said:
         said.append("To settle it: `dediag fit --dispersion group --recentre`, and which calls remain.")
     return support, " ".join(said) or finding.headline
 
