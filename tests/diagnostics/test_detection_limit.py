@@ -253,15 +253,14 @@ class TestRealData:
             assert row["error"] < 0.12
 
     def test_limits_of_detection_exist_and_are_in_the_order_of_the_ratios(self, measured):
-        """All lanes: 18, 22, 111; one lane: 10, 37, 64. The model has 7, 27, 76 and 8, 26, 64."""
+        """All lanes: 18, 22, 111; one lane: 10, 37, 64. The model has 5, 21, 58 and 5, 17, 51."""
         _, result = measured
         rows = {row["known"]: row for row in spike_limits(result)}
         lodr, model = ([rows[known][name] for known in (2.0, -1.0, -0.585)] for name in ("lodr", "model"))
         assert all(0.0 < limit < 200.0 for limit in lodr)
         assert lodr == sorted(lodr)
         assert model == sorted(model)
-        # 4:1 is left out: under group trends by pooled likelihood the model's limit with all lanes is less than a third
-        # of the LODR, which rests on the few spike-ins of that ratio with low counts
+        # 4:1 is left out: with all lanes the model has 5 and the LODR 18 (a disagreement, and not understood yet)
         assert all(0.3 < m / limit < 3.0 for m, limit in zip(model[1:], lodr[1:], strict=True))
 
     def test_fold_changes_agree_with_qpcr(self, folder, measured):
