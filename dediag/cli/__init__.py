@@ -256,8 +256,10 @@ def _cohort(args: argparse.Namespace) -> tuple[Cohort, tuple[InputFile, InputFil
 
 def _files(args: argparse.Namespace) -> list[Path]:
     """What may be files that are read, which no output replaces."""
+    from dediag.readers import is_file
+
     named = (args.counts, args.samples, args.gene_lengths, args.control_genes, args.spike_ins)
-    return [Path(name) for name in named if name is not None and os.path.isfile(name)]  # noqa: PTH113 - or long ids
+    return [Path(name) for name in named if name is not None and is_file(name)]
 
 
 def _input_files(cohort: Cohort, counts: Source, samples: Source) -> tuple[InputFile, InputFile]:

@@ -57,6 +57,11 @@ class Listed(NamedTuple):
     notes: tuple[str, ...]
 
 
+def is_file(named: Named) -> bool:
+    """Whether this names a file that is there; a list of ids may be longer than any name, which `Path` would raise."""
+    return os.path.isfile(named)  # noqa: PTH113 - says False of a name that is too long
+
+
 def annotated(
     cohort: Cohort,
     gene_lengths: Lengths | None = None,
@@ -158,7 +163,7 @@ def _listed(given: SpikeIns, cohort: Cohort, what: str, *, prefix: bool = False)
     if not isinstance(given, (str, os.PathLike)):
         return _found([str(name) for name in given], None, cohort, what, what)
     named = os.fspath(given)
-    if os.path.isfile(named) or FILE_NAME.fullmatch(named):  # noqa: PTH113 - of a list of ids, which may be long
+    if is_file(named) or FILE_NAME.fullmatch(named):
         return _from_file(named, cohort, what)
     ids = [name.strip() for name in named.split(",") if name.strip()]
     if prefix and len(ids) == 1 and ids[0] not in cohort.genes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import gaussian_kde, norm, t
+from scipy.stats import norm
 
 from dediag.stats.adjust import benjamini_hochberg
 from dediag.stats.error_model import UNKNOWN, Estimate
+from dediag.stats.two_samples import welch_interval
+from dediag.stats.zfpkm import kernel_density
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,15 +18,14 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 LEVEL = 0.99  # of the interval of a difference between groups
-GRID = 801  # points at which the density is taken
 WIDEST = 2.0  # log2: no list is balanced by more
 STEPS = 30  # of the bisection
 
 
 def mode(values: Array) -> float:
-    """Where the density of the values (n,) is highest: Gaussian kernels, Scott's bandwidth of the middle half.
+    """Where the density of the values (n,) is highest, without the tails, which would widen its kernels.
 
-    The tails, which hold the effects, do not widen the kernels. NaN below 10 values.
+    NaN below 10 values.
     """
     known = values[np.isfinite(values)]
     if known.size < 10:
@@ -32,23 +33,15 @@ def mode(values: Array) -> float:
     low, high = np.quantile(known, [0.25, 0.75])
     if high == low:
         return float(low)
-    near = known[(known >= low - 2.0 * (high - low)) & (known <= high + 2.0 * (high - low))]
-    width = 0.9 * (high - low) / 1.349 * near.size**-0.2
-    grid = np.linspace(low, high, GRID)
-    return float(grid[int(np.argmax(gaussian_kde(near, width / near.std(ddof=1))(grid)))])
+    grid, density = kernel_density(known[np.abs(known - (low + high) / 2.0) <= 2.5 * (high - low)])
+    return float(grid[int(np.argmax(density))])
 
 
 def group_difference(first: Array, second: Array) -> Estimate:
     """Mean of the first samples (n1,) less that of the second (n2,), with Welch's interval; samples are the unit."""
     if min(first.size, second.size) < 2:
         return UNKNOWN
-    parts = np.array([values.var(ddof=1) / values.size for values in (first, second)])
-    value, total = float(first.mean() - second.mean()), float(parts.sum())
-    if not total > 0.0:
-        return Estimate(value, value, value)
-    df = total**2 / float(parts[0] ** 2 / (first.size - 1) + parts[1] ** 2 / (second.size - 1))
-    reach = float(t.isf((1.0 - LEVEL) / 2.0, df)) * total**0.5
-    return Estimate(value, value - reach, value + reach)
+    return Estimate(*welch_interval(first, second, LEVEL))
 
 
 def nearest(estimate: Estimate) -> float:

@@ -260,8 +260,25 @@ class TestRealData:
         assert all(0.0 < limit < 200.0 for limit in lodr)
         assert lodr == sorted(lodr)
         assert model == sorted(model)
-        # 4:1 is left out: with all lanes the model has 5 and the LODR 18 (a disagreement, and not understood yet)
-        assert all(0.3 < m / limit < 3.0 for m, limit in zip(model[1:], lodr[1:], strict=True))
+
+    def test_limits_of_detection_and_of_the_model_agree_within_a_factor_of_three(self, measured, request):
+        if "all lanes" in request.node.callspec.id:
+            why = "4:1: the model has 5, the LODR 18: its bound has one variance for p from .1 to 1e-30"
+            request.applymarker(pytest.mark.xfail(strict=True, reason=why))
+        _, result = measured
+        rows = {row["known"]: row for row in spike_limits(result)}
+        lodr, model = ([rows[known][name] for known in (2.0, -1.0, -0.585)] for name in ("lodr", "model"))
+        assert all(0.3 < m / limit < 3.0 for m, limit in zip(model, lodr, strict=True))
+
+    def test_spike_ins_beyond_the_models_limit_are_found(self, measured):
+        """The limit is one of power .9."""
+        _, result = measured
+        for row, least in zip(result.spike_ins.ratios, result.model_means, strict=True):
+            if row.known:
+                beyond = row.index[result.spike_ins.base_mean[row.index] > least]
+                found = result.spike_ins.log10_p[beyond] < np.log10(result.cutoff)
+                assert found.size >= 5
+                assert found.mean() >= 0.9, row.known
 
     def test_fold_changes_agree_with_qpcr(self, folder, measured):
         """r was .938 at either depth, the slope .973 and .985 on 794 and 793 genes."""
