@@ -286,9 +286,14 @@ def as_markdown(found: dict[str, list[dict[str, Any]]], n_genes: int, minutes: f
         n = sum(counts.values())
         shown = " | ".join(str(counts[name] or "") for name in columns)
         lines.append(f"| {cause} | {shown} | {counts[right]} of {n} |")
+    healthy = [row["alarms"] for row in found["causes"] if row["right"] == "nothing"]
+    alarms_without = Counter(name for alarms in healthy for name in alarms)
+    said = ", ".join(f"`{name}` {n}" for name, n in alarms_without.items()) or "none"
     lines += [
         "",
         *(f"- {cause}: {described(cause)}" for cause in CAUSES),
+        "",
+        f"Alarms in the {len(healthy)} cohorts without a planted cause: {said}.",
         "",
     ]
     return "\n".join(lines)

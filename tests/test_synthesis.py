@@ -78,7 +78,7 @@ def test_biology_is_what_remains_above_the_floors() -> None:
 
 
 def test_floors_without_calls_below_explain_nothing() -> None:
-    assert support(audit(below=0, floor=W))["noise_floor"] == "weak"  # floors apart, but no call in between
+    assert support(audit(below=0, floor=W))["noise_floor"] == "none"
     assert support(audit(below=0))["noise_floor"] == "none"
     assert support(audit(below=3))["noise_floor"] == "weak"
     assert support(audit(below=3, above_up=0.08))["noise_floor"] == "none"  # the calls above it lean as much

@@ -6,13 +6,15 @@ counts, unequal group sizes, depths and dispersions give one direction more powe
 changes at 5 v 20, up is found 3 times as often as down at a mean count of 2, and equally often at 50; at 20 v 5 it is
 the other way round; at 10 v 10 neither.
 
-How: cohorts are simulated from the fit at the same group sizes and depths, each group with its own dispersions, every
-gene with its shrunken effect whose sign is drawn anew by exchanging the two groups' means (their midpoint on the log
-scale stays; holding one group's mean instead would favour "up" even in a balanced study). Each cohort is normalised,
-fitted and tested again. So that genes vary together as in the data, the noise of a simulated sample is a whole column
-of the data's own quantile residuals, dealt out anew over both groups. With fewer than 3 residual degrees of freedom
-in a group the shared dispersions stand in for the groups' own. Exchanging the names of the two groups turns every
-share into one minus it.
+How: cohorts are simulated from the fit at the same group sizes and depths. Each gene's effect is drawn anew in every
+cohort from its posterior (under the likelihood of its counts, which is skewed where they are low, about the median fold
+change, so that a shift of all genes passes for no effect), its sign by exchanging the two groups' means: their midpoint
+on the log scale stays (holding one group's mean instead would favour "up" even in a balanced study). A gene's
+dispersion lies as far from each group's own trend as its shared one does from the shared trend; with fewer than 3
+residual degrees of freedom in a group the shared dispersions stand in. Each cohort is normalised, fitted and tested
+again. So that genes vary together as in the data, the noise of a simulated sample is a whole column of the data's own
+quantile residuals, dealt out anew over both groups. Exchanging the names of the two groups turns every share into one
+minus it.
 
 How to read it: `expected_low` to `expected_high` is the 99 % prediction interval of the up share of one study without
 a favoured direction, `p_value` the two-sided p of the observed share. Both are read off one distribution, a t of the
@@ -25,15 +27,15 @@ and expression among the calls.
 
 What it does not show: which cause it is. Effects are drawn independently of each other; genes that are regulated
 together in truth, beyond what their residuals share, make the interval too narrow. Below a mean count of 30 genes
-share less in the simulated cohorts than in the data, because the counting noise is drawn anew. Below a mean count of
-10 the expected share is too near one half, because shrunken effects leave fewer calls there: at 5 v 20 and mean 5,
-.54 where such cohorts have .60 on average; at mean 10 and 50 it was within .025. A test of up against down with one
-half and independent genes (a binomial test) rejects too often where genes are co-regulated and is not given.
+share less in the simulated cohorts than in the data, because the counting noise is drawn anew. How near the expected
+share comes to the true one is in reports/validation_direction: worst where all effects have one size and counts are
+low, since a smooth distribution of effects stands in for theirs. A test of up against down with one half and
+independent genes (a binomial test) rejects too often where genes are co-regulated and is not given.
 
 References:
 - Love, Huber, Anders (2014) Moderated estimation of fold change and dispersion for RNA-seq data with DESeq2. Genome
   Biol 15:550
-- Zhu, Ibrahim, Love (2019) Heavy-tailed prior distributions for sequence count data. Bioinformatics 35:2084
+- Stephens (2017) False discovery rates: a new deal. Biostatistics 18:275
 - Anscombe (1948) The transformation of Poisson, binomial and negative-binomial data. Biometrika 35:246
 - Dunn, Smyth (1996) Randomized quantile residuals. J Comput Graph Stat 5:236
 - Wu, Smyth (2012) Camera: a competitive gene set test accounting for inter-gene correlation. Nucleic Acids Res

@@ -13,7 +13,6 @@ from dediag.synthesis.evidence import (
     layers_of,
     lean_of,
     limit,
-    metric,
     percent,
     surely,
     value,
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dediag.finding import Finding
-    from dediag.synthesis.evidence import Known, Weighed
+    from dediag.synthesis.evidence import Known, Lean, Weighed
 
 HALF = 0.5  # of a lean: what explains less of it is not what makes it
+WELL_EXPRESSED = 50.0  # base mean, an edge of the report's strata
 DIFFERENT = 0.1  # of the up shares below and above the floor, at least, for a floor to have a part in a lean
 
 
@@ -133,7 +133,7 @@ def dispersion_shift(known: Known) -> Weighed | None:
             said.append(
                 f"With it {percent(size)} of genes without a difference have p < .05, without it {without:.1%}."
             )
-    elif finding.status in ALARMS and most is None:
+    elif finding.status in ALARMS:
         support = "weak"
     if lean is not None and balancing is not None:
         part = _share(-shift, balancing)
@@ -164,19 +164,19 @@ def noise_floor(known: Known) -> Weighed | None:
     if lean is not None and layers:
         said.append(f"By base mean, up: {', '.join(layer.words for layer in layers)}.")
     said.append("To settle it: the calls above the floor (table), or deeper sequencing of the shallower group.")
-    support = judged
-    if lean is not None:
-        support = "none"
-        sign = 1.0 if lean.toward == "up" else -1.0
-        if below and low is not None and high is not None and sign * (low - high) >= DIFFERENT:
-            rest = sign * (high - lean.expected)
-            support = "strong" if judged != "none" and rest < HALF * sign * (lean.observed - lean.expected) else judged
-            support = "weak" if support == "none" else support
-        elif judged != "none" and not (below and low is not None and high is not None):
-            support = "weak"  # floors far apart, but it cannot be said that they make the lean
-    elif below == 0 and (metric(finding, "floor_ratio") is None or judged == "none"):
-        support = "none"
-    return support, " ".join(said)
+    return (judged if lean is None else _part_of_the_lean(lean, judged, below, low, high)), " ".join(said)
+
+
+def _part_of_the_lean(lean: Lean, judged: Support, below: float, low: float | None, high: float | None) -> Support:
+    """How far calls below the floor, up shares low (below) and high (above), make the lean."""
+    if not below:
+        return "none"
+    if low is None or high is None:
+        return "none" if judged == "none" else "weak"  # all calls lie below: nothing to compare them with
+    if lean.sign * (low - high) < DIFFERENT:
+        return "none"  # the calls above the floor lean as much
+    hardly = lean.sign * (high - lean.expected) < HALF * lean.sign * (lean.observed - lean.expected)
+    return "weak" if judged == "none" else "strong" if hardly else judged
 
 
 def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
@@ -185,31 +185,25 @@ def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
     above = value(floor, "up_fraction_above")
     if lean is None or above is None:
         return None
-    rivals = [name for name, support in others.items() if support in ("moderate", "strong") and name != "noise_floor"]
-    sign = 1.0 if lean.toward == "up" else -1.0
-    persists = sign * (above - lean.expected) > 0.0
-    strongest = any(
-        others[name] == "strong" for name in (*rivals, *(["noise_floor"] if "noise_floor" in others else []))
-    )
+    firm = {name: support for name, support in others.items() if support in ("moderate", "strong")}
     said = [f"Above the floors {percent(above)} of the calls are up, where the design gives {percent(lean.expected)}."]
-    where = [layer for layer in layers_of(known) if layer.excess(lean) > 0.0]
-    total = sum(layer.excess(lean) for layer in where)
-    high = sum(layer.excess(lean) for layer in where if layer.low >= 50.0)
-    if total > 0.0:
+    layers = [layer for layer in layers_of(known) if layer.excess(lean) > 0.0]
+    if total := sum(layer.excess(lean) for layer in layers):
+        high = sum(layer.excess(lean) for layer in layers if layer.low >= WELL_EXPRESSED)
         said.append(
-            f"{percent(high / total)} of the calls beyond what the design gives have a base mean of 50 and more."
+            f"{percent(high / total)} of the calls beyond what the design gives have a base mean of "
+            f"{WELL_EXPRESSED:g} and more."
         )
-    if not persists or strongest:
-        first = listed([name for name in (*rivals, "noise_floor") if others.get(name) in ("moderate", "strong")])
-        why = f"{first} first" if first else "above the floors the calls do not lean that way"
-        return "none", " ".join(["Not to be concluded from these data yet:", f"{why}.", *said])
-    if rivals or others.get("noise_floor") == "moderate":
-        first = listed([*rivals, *(["noise_floor"] if others.get("noise_floor") == "moderate" else [])])
-        said.insert(0, f"It may have a part, beside {first}, which do not rule it out.")
+    persists = lean.sign * (above - lean.expected) > 0.0
+    if not persists or "strong" in firm.values():
+        why = f"{listed(list(firm))} first" if firm else "above the floors the calls do not lean that way"
+        return "none", " ".join([f"Not to be concluded from these data yet: {why}.", *said])
+    if firm:
+        said.insert(0, f"It may have a part, beside {listed(list(firm))}.")
     else:
         said.insert(0, "It is what remains: none of the causes above accounts for the lean.")
     said.append(
         "Causes that are not listed were not examined, and in tissue or blood a change in cell composition looks the"
         " same. To settle it: markers of cell types, known targets of what was done, or an independent cohort."
     )
-    return ("weak" if rivals or others.get("noise_floor") == "moderate" else "moderate"), " ".join(said)
+    return ("weak" if firm else "moderate"), " ".join(said)

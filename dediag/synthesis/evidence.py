@@ -69,6 +69,11 @@ class Lean:
     observed: float  # up share
     expected: float
 
+    @property
+    def sign(self) -> float:
+        """1 up, -1 down."""
+        return 1.0 if self.toward == "up" else -1.0
+
 
 def lean_of(known: Known) -> Lean | None:
     """Where the calls lean against what the design gives by itself; None when they do not."""
@@ -91,15 +96,15 @@ class Layer:
 
     @property
     def words(self) -> str:
-        """`.97 below 10`, with the number of calls."""
+        """`97 % below 10 (310)`: up share, base mean, number of calls."""
         where = f"below {self.high:g}" if not self.low else f"from {self.low:g}"
         where += f" to {self.high:g}" if self.low and self.high is not None else ""
         return f"{percent(self.up_share)} {where} ({self.calls:,})"
 
     def excess(self, lean: Lean) -> float:
         """Calls toward the lean beyond what the design gives here."""
-        more = self.calls * (self.up_share - (lean.expected if self.expected is None else self.expected))
-        return more if lean.toward == "up" else -more
+        expected = lean.expected if self.expected is None else self.expected
+        return lean.sign * self.calls * (self.up_share - expected)
 
 
 def layers_of(known: Known) -> list[Layer]:
