@@ -51,7 +51,7 @@ def _first_page(report: Report) -> str:
         f"Not given, and what that disables: {_safe(digest.absent(report))}" if report.inputs.absent else "",
     ]
     if report.explanations:
-        lines = [f"- {label(e.id)} ({e.support}): {_safe(e.statement)}" for e in report.explanations]
+        lines = [f"- {label(e.id)} ({e.support}): {_sentence(e.statement)}" for e in report.explanations]
         parts.append(f"## What could explain it\n\n{digest.lead(report)}\n\n" + "\n".join(lines))
     elif digest.lead(report):
         parts.append(digest.lead(report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import TYPE_CHECKING
 
 from dediag.finding import Status
@@ -55,6 +56,9 @@ def imbalance(known: Known) -> Weighed | None:
     if fractions["in the full data"] is not None and fractions["in balanced draws"] is not None:
         shares = [f"{percent(share)} {where}" for where, share in fractions.items() if share is not None]
         said.append(f"Up among the calls: {', '.join(shares)}.")
+    split = known.get("sign_asymmetry")
+    if split is not None and split.status is Status.PASS:
+        said.append(f"The split itself asks for no cause: {split.headline}")
     weights = known.get("group_weights")
     moved = value(weights, "max_lfc_change")
     if weights is not None and weights.status is Status.PASS and moved is not None:
@@ -91,14 +95,13 @@ def normalization(known: Known) -> Weighed | None:
             support = "weak"
             said.append("So the choice of a method makes less than half of the lean.")
     composed = value(finding, "composition_shift_log2")
-    if composed is not None and support != "strong":
+    if composed is not None and support != "strong" and surely(finding, "composition_shift_log2"):
         said.append(f"Normalised to the total (CPM, FPKM) they would move by {_log2(composed)}; this fit does not.")
     spikes = value(finding, "spike_in_shift_log2")
-    said.append(
-        f"Spike-ins put the zero {_log2(spikes)} away."
-        if spikes is not None
-        else "To settle it: spike-ins, or genes known not to change (`--control-genes`); these counts cannot."
-    )
+    if spikes is not None:
+        said.append(f"Spike-ins put the zero {_log2(spikes)} away.")
+    elif support != "none" or lean_of(known) is not None:
+        said.append("To settle it: spike-ins, or genes known not to change (`--control-genes`); these counts cannot.")
     return support, " ".join(said)
 
 
@@ -140,7 +143,8 @@ def dispersion_shift(known: Known) -> Weighed | None:
         if support == "none" and part >= HALF:
             support = "weak"
         said.append(f"That is {percent(part)} of what the list leans by ({_log2(-balancing)}).")
-    said.append("To settle it: `dediag fit --recentre` takes it off.")
+    if support != "none":
+        said.append("To settle it: `dediag fit --recentre` takes it off.")
     return support, " ".join(said)
 
 
@@ -163,8 +167,19 @@ def noise_floor(known: Known) -> Weighed | None:
     layers = layers_of(known)
     if lean is not None and layers:
         said.append(f"By base mean, up: {', '.join(layer.words for layer in layers)}.")
-    said.append("To settle it: the calls above the floor (table), or deeper sequencing of the shallower group.")
-    return (judged if lean is None else _part_of_the_lean(lean, judged, below, low, high)), " ".join(said)
+    support = judged if lean is None else _part_of_the_lean(lean, judged, below, low, high)
+    ratio, most = value(finding, "floor_ratio"), limit(finding, "floor_ratio")
+    if support != "none" and ratio and most and abs(log(ratio)) < log(most):
+        # alike floors: stray reads and true expression that is switched on cannot be told apart
+        support = "moderate" if support == "strong" else support
+        said.append(
+            "The groups' floors are alike, so it is not their depth: stray reads in one group, and genes that are "
+            "silent in one group and weakly on in the other, look the same in these counts. To settle it: reads "
+            "between genes, or another library of the same samples."
+        )
+    elif support != "none":
+        said.append("To settle it: the calls above the floor (table), or deeper sequencing of the shallower group.")
+    return support, " ".join(said)
 
 
 def _part_of_the_lean(lean: Lean, judged: Support, below: float, low: float | None, high: float | None) -> Support:
