@@ -32,7 +32,7 @@ IN_MEMORY = "in memory"
 ABSENT = {
     "results": "No finished results table: whether a published table follows from these counts is not checked.",
     "lengths": "No gene lengths: floors and fold changes are given in CPM, not in TPM or FPKM.",
-    "spike_ins": "No spike-ins: a shift of all genes together cannot be seen, nor a limit of detection be measured.",
+    "spike_ins": "No spike-ins: a shift of all genes together cannot be seen, nor limits of detection be checked.",
 }
 NO_COVARIATES = "No covariates in the sample table: nothing can be said about batches or other confounders."
 

@@ -248,6 +248,28 @@ def test_one_sample_and_misfit_take_the_firmest_of_two_verdicts() -> None:
     assert support([*audit(), finding("convergence", P), finding("goodness_of_fit", W)])["model_misfit"] == "moderate"
 
 
+def test_a_sample_that_changes_few_calls_does_not_make_a_list_lean() -> None:
+    def with_sample(change: float, status: Status = W) -> str:
+        lean = finding("sign_asymmetry", W, up_fraction=0.2, expected_up_fraction=0.5, n_up=40, n_down=160)
+        rest = [f for f in audit() if f.id != "sign_asymmetry"]
+        return support([*rest, lean, finding("influence", status, de_change_worst=change)])["one_sample"]
+
+    assert with_sample(-4) == "weak"
+    assert with_sample(-60) == "moderate"
+    assert with_sample(-4, F) == "strong"
+
+
+def test_alike_floors_are_told_from_depth() -> None:
+    def floors(ratio: float) -> list[Finding]:
+        shares = (Metric("n_de_below", 30), Metric("up_fraction_below", 0.05), Metric("up_fraction_above", 0.45))
+        floor = Finding("noise_floor", "?", W, "h", metrics=(*shares, Metric("floor_ratio", ratio, limit=2.5)))
+        return [*(f for f in audit() if f.id != "noise_floor"), floor]
+
+    assert support(floors(1.1))["noise_floor"] == "moderate"
+    assert "so it is not their depth" in statements(floors(1.1))["noise_floor"]
+    assert support(floors(3.0))["noise_floor"] == "strong"
+
+
 def test_half_an_answer_is_an_answer() -> None:
     missing = Finding("influence", "?", Status.NOT_ASSESSABLE, "", reason="n < 3.")
     assert support([*audit(), missing, finding("sample_quality", W)])["one_sample"] == "moderate"

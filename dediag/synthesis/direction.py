@@ -80,7 +80,7 @@ def normalization(known: Known) -> Weighed | None:
     most = limit(finding, "max_shift_log2")
     if widest is None or most is None:
         return JUDGED[finding.status], finding.headline
-    said = [f"Other ways to normalise move all fold changes by at most {_log2(widest)}."]
+    said = [f"Other ways to normalise move all fold changes by up to {_log2(widest)}."]
     support: Support = "none"
     if finding.status is Status.FAIL:
         support, said = "strong", [finding.headline]
@@ -210,11 +210,12 @@ def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
             f"{WELL_EXPRESSED:g} and more."
         )
     persists = lean.sign * (above - lean.expected) > 0.0
+    rivals = listed(list(firm))
     if not persists or "strong" in firm.values():
-        why = f"{listed(list(firm))} first" if firm else "above the floors the calls do not lean that way"
+        why = f"{rivals} first" if firm else "above the floors the calls do not lean that way"
         return "none", " ".join([f"Not to be concluded from these data yet: {why}.", *said])
     if firm:
-        said.insert(0, f"It may have a part, beside {listed(list(firm))}.")
+        said.insert(0, f"It may have a part, beside {rivals}.")
     else:
         said.insert(0, "It is what remains: none of the causes above accounts for the lean.")
     said.append(

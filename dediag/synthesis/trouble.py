@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from dediag.finding import Status
 from dediag.rounding import fixed
-from dediag.synthesis.evidence import ALARMS, JUDGED, Support, firmest, limit, percent, value
+from dediag.synthesis.evidence import ALARMS, JUDGED, Support, firmest, lean_of, limit, percent, value
 
 if TYPE_CHECKING:
     from dediag.synthesis.evidence import Known, Weighed
 
 SURELY_LIBERAL, LIBERAL, CONSERVATIVE = 0.10, 0.06, 0.03  # heteroskedasticity's limits of the error rate
+FEW = 0.05  # of the calls: a sample without which no more of them change does not make a list lean
 
 
 def unequal_dispersion(known: Known) -> Weighed | None:
@@ -60,6 +61,10 @@ def one_sample(known: Known) -> Weighed | None:
     if lists is not None and lists.status in ALARMS and observed is not None and expected is not None:
         said.append(f"Lists of drawn samples overlap by {observed:.2f} where the model alone gives {expected:.2f}.")
     support = firmest(judged)
+    calls = sum(value(known.get("sign_asymmetry"), name) or 0.0 for name in ("n_up", "n_down"))
+    if lean_of(known) is not None and change is not None and abs(change) < FEW * calls and support == "moderate":
+        support = "weak"
+        said.append("That is too little to make the lean.")
     if support != "none" and said:
         said.append("To settle it: the same audit with `--drop-samples`.")
     return support, " ".join(said) or judged[0].headline
