@@ -123,6 +123,33 @@ def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(study, tmp_path, cached,
     assert psutil.wait_procs(children, timeout=10.0)[1] == []
 
 
+STUCK = """
+import os, signal, sys, time
+from dediag.cli import main
+from dediag.resample import workers
+
+def stuck(*_):
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    time.sleep(60)
+
+workers.compute = stuck
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_what_cannot_be_stopped_is_not_waited_for(study, tmp_path, cached, name, code):
+    output = tmp_path / "out" / "report"
+    output.parent.mkdir()
+    more = [name, *words(study, output, "--quiet", "--only", "imbalance")]
+    started = time.monotonic()
+    run = subprocess.run([sys.executable, "-c", STUCK, *more], capture_output=True, text=True, check=False)
+    assert time.monotonic() - started < 50.0  # a minute if the refits were waited for
+    assert (run.returncode, run.stderr) == (code, "dediag: interrupted\n" if code == 130 else "")
+    assert list(output.parent.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_an_audit_on_a_scheduler_is_the_same(study, tmp_path, cached):
     distributed = pytest.importorskip("distributed")

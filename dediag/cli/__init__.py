@@ -13,6 +13,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: int = args.run(args)
             sys.stdout.flush()
     except SystemExit as stop:  # --help, --version, usage, SIGTERM
-        return stop.code if isinstance(stop.code, int) else DONE
+        code = stop.code if isinstance(stop.code, int) else DONE
+        _end_refits(code)
     except KeyboardInterrupt:
         _say("dediag: interrupted")
+        _end_refits(INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:  # whoever reads our output has seen enough
         with contextlib.suppress(OSError, ValueError):
@@ -55,6 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _failed(error)
     return code
+
+
+def _end_refits(code: int) -> None:
+    """End the process with this exit code where a thread still computes refits; compiling for them cannot be stopped.
+
+    Everything is unwound by now, and what such a thread writes appears whole or not at all.
+    """
+    aside = sys.modules.get("dediag.resample.aside")  # not imported: no such threads
+    if aside and any(thread.name.startswith(aside.THREADS) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        os._exit(code)
 
 
 def _failed(error: Exception) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Self
 
 from dediag.resample.plans import n_refits
@@ -28,6 +28,8 @@ class Stopped(Exception):  # noqa: N818 - a message to the thread, not an error
 
 
 AT_A_TIME = 2  # plans
+PATIENCE = 4.0  # seconds that Ctrl-C and SIGTERM wait for the blocks at hand, so that they are kept
+THREADS = "refits"  # what the names of the threads begin with
 
 
 class Aside:
@@ -54,7 +56,7 @@ class Aside:
         self._stop = threading.Event()
         self._broken: dict[Plan, Exception] = {}
         self._started: dict[Plan, Future[None]] = {}
-        self._pool = ThreadPoolExecutor(AT_A_TIME, "refits")
+        self._pool = ThreadPoolExecutor(AT_A_TIME, THREADS)
         alone = execution is not None and not isinstance(execution.workers, InProcess)
         for plan in plans:
             if alone:
@@ -96,7 +98,14 @@ class Aside:
         """Itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Stop after the current block, and wait for it."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Stop after the current block, and wait for it; after Ctrl-C or SIGTERM not for long.
+
+        What compiles cannot be stopped, and the interpreter, too, waits for the threads when it ends: whoever must end
+        at once looks for THREADS.
+        """
         self._stop.set()
-        self._pool.shutdown(cancel_futures=True)
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        self._pool.shutdown(wait=not interrupted, cancel_futures=True)
+        if interrupted:
+            wait([started for started in self._started.values() if not started.cancelled()], PATIENCE)
