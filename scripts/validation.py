@@ -3,7 +3,8 @@
 usage: python scripts/validation.py [--healthy N] [--faulty N] [--genes N] [--workers N] [--out DIR]
 
 Cohorts are simulated at several group sizes (`DESIGNS`), audited in full with few draws, and their statuses counted.
-Rates come with exact (Clopper-Pearson) 95 % bounds, so that few cohorts claim little.
+Rates come with exact (Clopper-Pearson) 95 % bounds, so that few cohorts claim little. Every number that is judged is
+shown beside its limit: where it lies without a fault, and where under the diagnostic's own.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from scipy.stats import beta
 
 import dediag
@@ -31,6 +34,13 @@ FIRST_SEED = 50_000  # away from the seeds that limits were chosen on
 HERE = Path(__file__).resolve().parent
 
 
+class Outcome(NamedTuple):
+    """What one diagnostic said of one cohort."""
+
+    status: str
+    judged: dict[str, tuple[float, float]]  # metrics that have a limit: value and limit
+
+
 @dataclass(frozen=True)
 class Trial:
     """One cohort to be audited: by every diagnostic where it is healthy, by the one whose fault it has otherwise."""
@@ -41,8 +51,8 @@ class Trial:
     n_genes: int
     diagnostic: str | None = None
 
-    def run(self) -> dict[str, str]:
-        """The status of each diagnostic that was run."""
+    def run(self) -> dict[str, Outcome]:
+        """The outcome of each diagnostic that was run."""
         from dediag.model import kernels
 
         kernels.set_threads(1)
@@ -55,7 +65,19 @@ class Trial:
             cohort, "~ group", ("group", "case", "control"), seed=self.seed, draws=DRAWS, bootstraps=DRAWS,
             permutations=PERMUTATIONS, cache=False, only=[self.diagnostic] if self.diagnostic else None,
         )  # fmt: skip
-        return {f.id: str(f.status) for f in report.findings if f.status != "skipped"}
+        return {
+            f.id: Outcome(
+                str(f.status),
+                {m.name: (float(m.value), m.limit) for m in f.metrics if m.limit is not None and is_number(m.value)},
+            )
+            for f in report.findings
+            if f.status != "skipped"
+        }
+
+
+def is_number(value: object) -> bool:
+    """Whether a metric's value can be set against a limit."""
+    return isinstance(value, (int, float)) and bool(np.isfinite(value))
 
 
 def bounds(hits: int, n: int) -> tuple[float, float]:
@@ -92,9 +114,12 @@ def main(argv: list[str] | None = None) -> int:
         outcomes = list(pool.map(Trial.run, trials, chunksize=2))
     healthy: dict[str, Counter[str]] = {i: Counter() for i in registered()}
     broken: dict[str, Counter[str]] = {i: Counter() for i in faulty}
-    for trial, statuses in zip(trials, outcomes, strict=True):
-        for i, status in statuses.items():
-            (broken if trial.diagnostic else healthy)[i][status] += 1
+    judged: dict[tuple[str, str, bool], list[tuple[float, float]]] = defaultdict(list)
+    for trial, found in zip(trials, outcomes, strict=True):
+        for i, outcome in found.items():
+            (broken if trial.diagnostic else healthy)[i][outcome.status] += 1
+            for name, pair in outcome.judged.items():
+                judged[i, name, bool(trial.diagnostic)].append(pair)
     results = {
         i: {
             "healthy": dict(healthy[i]),
@@ -105,20 +130,44 @@ def main(argv: list[str] | None = None) -> int:
         }
         for i, r in registered().items()
     }
-    audits = [(t, set(o.values())) for t, o in zip(trials, outcomes, strict=True) if not t.diagnostic]
+    limits = [
+        located(i, name, pairs, judged.get((i, name, True), [])) for (i, name, bad), pairs in judged.items() if not bad
+    ]
+    audits = [{o.status for o in found.values()} for t, found in zip(trials, outcomes, strict=True) if not t.diagnostic]
     alarms = {
-        "warn or fail": sum(bool(found & {"warn", "fail", "error"}) for _, found in audits),
-        "fail": sum(bool(found & {"fail", "error"}) for _, found in audits),
+        "warn or fail": sum(bool(found & {"warn", "fail", "error"}) for found in audits),
+        "fail": sum(bool(found & {"fail", "error"}) for found in audits),
     }
     minutes = (time.perf_counter() - started) / 60.0 * options.workers
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "validation.json").write_text(json.dumps(results, indent=1) + "\n")
-    (options.out / "validation.md").write_text(as_markdown(results, options, alarms, minutes))
+    (options.out / "validation.json").write_text(json.dumps({"rates": results, "limits": limits}, indent=1) + "\n")
+    (options.out / "validation.md").write_text(as_markdown(results, limits, options, alarms, minutes))
     return 0
 
 
+def located(
+    diagnostic: str, metric: str, healthy: list[tuple[float, float]], faulty: list[tuple[float, float]]
+) -> dict[str, object]:
+    """Where a judged number lies: its extremes and middle without a fault, its middle 80 % under the fault."""
+    values = np.array([value for value, _ in healthy])
+    under = np.array([value for value, _ in faulty])
+    limits = {limit for _, limit in healthy + faulty}
+    return {
+        "diagnostic": diagnostic,
+        "metric": metric,
+        "limit": limits.pop() if len(limits) == 1 else None,  # None: it depends on the cohort
+        "cohorts": values.size,
+        "healthy": [float(q) for q in np.quantile(values, (0.0, 0.5, 1.0))],
+        "faulty": [float(q) for q in np.quantile(under, (0.1, 0.5, 0.9))] if under.size else None,
+    }
+
+
 def as_markdown(
-    results: dict[str, dict[str, object]], options: argparse.Namespace, alarms: dict[str, int], minutes: float
+    results: dict[str, dict[str, object]],
+    limits: list[dict[str, object]],
+    options: argparse.Namespace,
+    alarms: dict[str, int],
+    minutes: float,
 ) -> str:
     """The counts, for people."""
 
@@ -136,6 +185,11 @@ def as_markdown(
         f"- {name}: {n} of {options.healthy} ({100 * bounds(n, options.healthy)[0]:.1f} to "
         f"{100 * bounds(n, options.healthy)[1]:.1f} %)"
         for name, n in alarms.items()
+    ]
+    places = [
+        f"| `{at['diagnostic']}` | `{at['metric']}` | {at['limit'] or 'varies'} | "
+        f"{spread(at['healthy'])} | {spread(at['faulty'])} |"
+        for at in limits
     ]
     lines = [
         "# Validation",
@@ -158,8 +212,23 @@ def as_markdown(
         "Asked: per diagnostic at most 1 % warn and 0.2 % fail, per audit at most 15 % warn and 2 % fail, and 90 % of",
         "the faults found. The bounds say what so many cohorts can show of that.",
         "",
+        "## Where the limits lie",
+        "",
+        "Every number of a report that has a limit. Without a fault: smallest, median, largest. Under the diagnostic's",
+        "fault: lower tenth, median, upper tenth. Some verdicts ask for two of them, or for an interval beyond the",
+        "limit; what a number means is said by `dediag explain`.",
+        "",
+        "| diagnostic | number | limit | without a fault | under its fault |",
+        "|---|---|---|---|---|",
+        *places,
+        "",
     ]
     return "\n".join(lines)
+
+
+def spread(quantiles: object) -> str:
+    """Three numbers, for the table."""
+    return ", ".join(f"{q:.3g}" for q in quantiles) if isinstance(quantiles, list) else ""
 
 
 if __name__ == "__main__":

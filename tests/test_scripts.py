@@ -126,8 +126,13 @@ def test_alarms_are_counted(tmp_path: Path) -> None:
     done = run("validation.py", *options, "--workers", "2", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "validation.json").read_text())
-    assert all(sum(row["healthy"].values()) == 2 for row in found.values())
-    assert "processor minutes" in (tmp_path / "validation.md").read_text()
+    assert all(sum(row["healthy"].values()) == 2 for row in found["rates"].values())
+    limits = {(row["diagnostic"], row["metric"]): row for row in found["limits"]}
+    quality = limits["heteroskedasticity", "predicted_size"]
+    assert quality["healthy"][2] < quality["faulty"][1]
+    page = (tmp_path / "validation.md").read_text()
+    assert "processor minutes" in page
+    assert "| `confounding` | `depth_ratio` | 2.5 |" in page
 
 
 @pytest.mark.slow
