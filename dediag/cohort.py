@@ -76,6 +76,10 @@ class Cohort:
             return self.control_genes
         return frozen(~self.spike_ins, np.bool_)
 
+    def of_genes(self, pvalue: NDArray[np.float64]) -> NDArray[np.float64]:
+        """p-values (n_genes,) with NaN at spike-ins, whose changes say nothing about the samples: no adjusted p."""
+        return pvalue if self.spike_ins is None else np.where(self.spike_ins, np.nan, pvalue)
+
     @classmethod
     def from_frames(cls, counts: pd.DataFrame, samples: pd.DataFrame) -> Cohort:
         """Make a cohort of a count table (genes x samples) and a sample table indexed by sample name.

@@ -186,9 +186,10 @@ class Study:
         from dediag.model.fit import fit
 
         main, alpha, factors = self.fit, self.settings.alpha, self.size_factors
+        if self.normalisation_shifts is None:
+            return main
         try:
-            moved = self.normalisation_shifts is not None
-            return fit(self.cohort, main.design, main.contrast, alpha=alpha, size_factors=factors, recentre=moved)
+            return fit(self.cohort, main.design, main.contrast, alpha=alpha, size_factors=factors, recentre=True)
         except InputError:
             return main
 

@@ -136,6 +136,18 @@ def test_alarms_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_directions_are_told_part_by_part(tmp_path: Path) -> None:
+    few = ["--leans", "2", "--causes", "1", "--genes", "400", "--out", str(tmp_path)]
+    for parts in (["module", "skewed"], ["causes"]):
+        done = run("validation_direction.py", "--parts", *parts, *few)
+        assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "validation_direction.json").read_text())
+    assert [len(found[part]) for part in ("expected", "module", "skewed", "causes")] == [0, 2, 2, 9]
+    page = (tmp_path / "validation_direction.md").read_text()
+    assert "| one-sided biology |" in page
+
+
+@pytest.mark.slow
 def test_limits_of_detection_stand_beside_simulated_tests(tmp_path: Path) -> None:
     options = ["--draws", "100", "--cohorts", "1", "--healthy", "2", "--faulty", "1"]
     done = run("validation_detection.py", *options, "--out", str(tmp_path))

@@ -2,9 +2,10 @@
 
 import pytest
 
+from dediag.diagnostics import heteroskedasticity, normalization
 from dediag.finding import Finding, Metric, Status
 from dediag.report import schema
-from dediag.synthesis import CANDIDATES, PARTICULAR, Explanation, explain, ranked
+from dediag.synthesis import CANDIDATES, PARTICULAR, Explanation, explain, ranked, trouble
 
 W, P, F = Status.WARN, Status.PASS, Status.FAIL
 
@@ -210,6 +211,7 @@ def test_a_shift_that_makes_the_error_rate_is_the_zero_points_matter() -> None:
         more = (Metric("predicted_size", size), Metric("size_without_shift", without), shift)
         return [Finding("heteroskedasticity", "?", F, "h", metrics=more), finding("influence", P)]
 
+    assert support(groups(0.02, 0.015))["dispersion_shift"] == "moderate"  # too few calls are not too many
     even, uneven = support(groups(0.15, 0.05)), support(groups(0.22, 0.186))
     assert (even["dispersion_shift"], even["unequal_dispersion"]) == ("strong", "weak")
     assert (uneven["dispersion_shift"], uneven["unequal_dispersion"]) == ("moderate", "strong")
@@ -260,14 +262,32 @@ def test_a_sample_that_changes_few_calls_does_not_make_a_list_lean() -> None:
 
 
 def test_alike_floors_are_told_from_depth() -> None:
-    def floors(ratio: float) -> list[Finding]:
+    def floors(ratio: float, biological: float = 1.0) -> list[Finding]:
         shares = (Metric("n_de_below", 30), Metric("up_fraction_below", 0.05), Metric("up_fraction_above", 0.45))
-        floor = Finding("noise_floor", "?", W, "h", metrics=(*shares, Metric("floor_ratio", ratio, limit=2.5)))
+        leaks = (Metric("biological_floor_test", 0.2 * biological), Metric("biological_floor_reference", 0.2))
+        floor = Finding("noise_floor", "?", W, "h", metrics=(*shares, *leaks, Metric("floor_ratio", ratio, limit=2.5)))
         return [*(f for f in audit() if f.id != "noise_floor"), floor]
 
     assert support(floors(1.1))["noise_floor"] == "moderate"
     assert "so it is not their depth" in statements(floors(1.1))["noise_floor"]
     assert support(floors(3.0))["noise_floor"] == "strong"
+    assert support(floors(1.1, 4.0))["noise_floor"] == "strong"
+    assert "alike" not in statements(floors(1.1, 4.0))["noise_floor"]
+
+
+def test_limits_that_explanations_repeat_are_those_of_the_diagnostics() -> None:
+    assert trouble.SURELY_LIBERAL == heteroskedasticity.FAIL_SIZE
+    assert trouble.LIBERAL == heteroskedasticity.WARN_SIZE
+    assert trouble.CONSERVATIVE == heteroskedasticity.LOW_SIZE
+    assert normalization.DISPERSION_LIMIT == heteroskedasticity.WARN_SHIFT
+
+
+def test_biology_is_not_put_behind_a_rival_where_the_lean_ends_at_the_floor() -> None:
+    shift = Metric("shift_log2", -0.1, -0.11, -0.09, 0.05)
+    dispersions = Finding("heteroskedasticity", "?", W, "h", metrics=(shift,))
+    found = [*(f for f in audit(up=0.2, above_up=0.55) if f.id != "heteroskedasticity"), dispersions]
+    assert support(found)["dispersion_shift"] == "moderate"
+    assert "above the floors the calls do not lean that way" in statements(found)["biology"]
 
 
 def test_half_an_answer_is_an_answer() -> None:

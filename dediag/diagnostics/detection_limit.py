@@ -157,7 +157,9 @@ def _model_means(study: Study, comparison: Comparison, spikes: SpikeIns) -> tupl
 def judge(result: DetectionLimit) -> Verdict:
     """Warn where unequal depth or dispersion hide one direction; a small study is no fault."""
     (lean, fold), missed = result.reach.strongest_lean(FOLDS), 100.0 * result.reach.untestable(FOLD)
-    more = f"{settled(100 * abs(lean), 100 * LIMIT, digits=2)} % of the genes (limit {100 * LIMIT:g} %)"
+    more, less = ("rises", "falls") if lean > 0 else ("falls", "rises")
+    share = f"{settled(100 * abs(lean), 100 * LIMIT, digits=2)} % more of the genes than {less}"
+    shown = f"show {fold:g}-fold {more} in {share}, beyond what the group sizes do (limit {100 * LIMIT:g} %)"
     sentence = (
         f"With {100 * POWER:.0f} % power the median gene's test finds {_fold(result.reach.up)} up and "
         f"{_fold(result.reach.down)} down; a {FOLD:g}-fold change could not have been seen in {missed:.0f} % of "
@@ -165,10 +167,12 @@ def judge(result: DetectionLimit) -> Verdict:
     )
     if abs(lean) < LIMIT:
         advice = "Do not call a gene unchanged whose change could not have been seen (table `genes`)."
-        return Verdict(Status.PASS, f"{sentence} hide one direction in {more}.", advice, calls_at_risk=0)
+        if lean == 0.0:
+            return Verdict(Status.PASS, f"{sentence} favour neither direction.", advice, calls_at_risk=0)
+        return Verdict(Status.PASS, f"{sentence} {shown}.", advice, calls_at_risk=0)
     return Verdict(
         Status.WARN,
-        f"{sentence} let only a {'rise' if lean > 0 else 'fall'} of {fold:g}-fold be found in {more}.",
+        f"{sentence} {shown}.",
         "Do not read missing calls of the other direction as absence; heteroskedasticity and noise_floor say whether "
         "dispersion or depth makes the difference.",
     )
@@ -304,7 +308,8 @@ def _draw_spike_ins(result: DetectionLimit, spikes: SpikeIns) -> Figure:
         drawing.cloud(right, mean, spikes.log10_p[row.index], style, label=label, size=22)
         if row.limit is not None:
             drawing.curve(right, 10.0**row.limit.log10_mean, row.limit.upper, style)
-            said.append(f"{label}: {'none' if row.limit.mean is None else f'{row.limit.mean:.0f}'}")
+            nowhere = "all" if row.limit.always else "none"
+            said.append(f"{label}: {nowhere if row.limit.mean is None else f'{row.limit.mean:.0f}'}")
     drawing.reference_line(right, math.log10(result.cutoff), label="cut-off")
     left.set(xscale="log", xlabel="base mean", ylabel="log2 fold change less offset", title="Known and estimated")
     right.set(xscale="log", xlabel="base mean", ylabel="log10 p", title="Upper bounds of p", ylim=(-31, 2))

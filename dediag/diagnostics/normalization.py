@@ -52,7 +52,8 @@ from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.group_test import EXPRESSED
-from dediag.model.normalisations import CONTROLS, METHODS, SPIKE_INS, against, group_shift, normalisations
+from dediag.model.normalisations import CONTROLS, METHODS, SPIKE_INS, group_shift, normalisations, recentred
+from dediag.model.size_factors import size_factors
 from dediag.rounding import counted, fixed, listed, settled
 from dediag.stats.error_model import UNKNOWN
 from dediag.stats.zero_point import balancing_shift, mode, nearest
@@ -109,13 +110,17 @@ def compute(study: Study) -> Normalization:
     fit, counts = study.fit, study.cohort.counts
     both = np.flatnonzero(study.test_samples | study.reference_samples)
     total = counts.sum(axis=0)
-    top = np.sort(np.partition(counts[:, both], -TOP, axis=0)[-TOP:], axis=0) if len(counts) > TOP else counts[:, both]
+    top = np.partition(counts[:, both], -TOP, axis=0)[-TOP:] if len(counts) > TOP else counts[:, both]
     expressed = np.minimum(study.mean_test, study.mean_reference) >= EXPRESSED
+    if study.cohort.spike_ins is not None:
+        expressed &= ~study.cohort.spike_ins
     tested = np.isfinite(fit.padj) & (fit.lfc_se > 0.0)
     methods, own = normalisations(fit), study.size_factors if isinstance(study.size_factors, str) else GIVEN
     if study.cohort.control_genes is not None and own != GIVEN:
         own = f"{own} of {CONTROLS}"
-    carried = next((m.n_genes for m in methods if m.name in (own, CONTROLS) and not any(m.shift)), None)
+    carried = None
+    if isinstance(study.size_factors, str):
+        carried = size_factors(counts, study.size_factors, study.cohort.normalisation_genes).n_genes
     return Normalization(
         groups=(str(fit.contrast.test), str(fit.contrast.reference)),
         own=own,
@@ -124,7 +129,7 @@ def compute(study: Study) -> Normalization:
         dispersion_shift=_dispersion_shift(study),
         composition=group_shift(fit, np.log2(total / fit.size_factors)),
         mode=mode(fit.lfc[expressed]),
-        recentred=_recentred(study, expressed),
+        recentred=None if study.recentred is fit else recentred(fit, study.recentred, expressed),
         balancing=balancing_shift(fit.lfc[tested], fit.lfc_se[tested], study.settings.alpha),
         lfc=fit.lfc[expressed],
         samples=tuple(str(name) for name in study.cohort.samples.index[both]),
@@ -144,25 +149,19 @@ def _dispersion_shift(study: Study) -> Estimate:
     return study.error_model.shift_estimate(ratio) if ratio.known else UNKNOWN
 
 
-def _recentred(study: Study, expressed: NDArray[np.bool_]) -> Normalisation | None:
-    if study.recentred is study.fit:
-        return None
-    mean = float(study.fit.base_mean[expressed].mean())
-    return against(study.fit, study.recentred, "recentred", int(expressed.sum()), mean)
-
-
 def judge(result: Normalization) -> Verdict:
     """Limits on the end of each interval that is nearer to zero."""
     usual = [m for m in result.methods if m.name in METHODS and m.name != result.own]
     ends, widest = [nearest(m.shift) for m in usual], result.widest
-    apart = len(ends) > 1 and (min(ends) >= SHIFT_LIMIT or max(ends) <= -SHIFT_LIMIT)
+    ends += [nearest(m.shift) for m in result.methods if m.name not in METHODS]  # genes that the user vouches for
+    apart = len(usual) > 1 and (min(ends) >= SHIFT_LIMIT or max(ends) <= -SHIFT_LIMIT)
     if apart and result.own == GIVEN:
         closest = min(usual, key=lambda m: abs(m.shift.value))
         return Verdict(
             Status.FAIL,
-            f"The {GIVEN} put the zero point {fixed(-closest.shift.value, 2, sign=True)} log2 or more "
-            f"from where {listed([m.name for m in usual])} all have it (surely {SHIFT_LIMIT:g} and more); with "
-            f"{closest.name} {closest.n_up:,} genes are up and {closest.n_down:,} down.",
+            f"The {GIVEN} put the zero point at least {fixed(abs(closest.shift.value), 2)} log2 too "
+            f"{'low' if closest.shift.value < 0.0 else 'high'} by all of {listed([m.name for m in usual])} (surely "
+            f"{SHIFT_LIMIT:g} and more); with {closest.name} {closest.n_up:,} genes are up, {closest.n_down:,} down.",
             f"Use size factors of one of these methods: {counted(closest.vanish, 'call')} would vanish.",
             calls_at_risk=closest.vanish,
         )

@@ -206,7 +206,7 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     unknown = np.full(start.size, np.nan)
     first = GeneWise(mean, variance, start, cell_mean, start, np.zeros(start.size, np.int64), unknown, unknown.copy())
     dispersion, tries = search(data, space, first, reference=False, share=share)
-    trend = group_trend(mean, dispersion, _profiles(data, space, cell_mean, share), fit.trend)
+    trend = group_trend(mean, dispersion, profiles(data, space, cell_mean, share), fit.trend)
     values = trend(mean)
     residual = log_residual_variance(dispersion, values)
     prior_var = prior_variance(dispersion, values, round(df))
@@ -226,7 +226,7 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     )  # fmt: skip
 
 
-def _profiles(data: Data, space: Space, cell_mean: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def profiles(data: Data, space: Space, cell_mean: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Adjusted log-likelihood of every gene at the dispersions PROFILE_AT: (n_rows, n_alphas)."""
     from dediag.model import kernels
 
@@ -270,5 +270,6 @@ def _group_space(columns: NDArray[np.float64], rank: int) -> Space:
 
 
 __all__ = [
-    "GeneWise", "GroupDispersion", "Shrunken", "Trend", "gene_wise", "group_dispersions", "largest", "search", "shrink",
+    "GeneWise", "GroupDispersion", "Shrunken", "Trend", "gene_wise", "group_dispersions", "largest", "profiles",
+    "search", "shrink",
 ]  # fmt: skip

@@ -71,15 +71,16 @@ def fit_draws(
     *,
     size_factors: Method | Array = "ratio",
     control_genes: Mask | None = None,
+    spike_ins: Mask | None = None,
     weights: Array | None = None,
     guess: Array | None = None,
 ) -> list[DrawFit | InputError]:
     """Wald tests of many draws of samples by the newton search, without offsets.
 
     counts: (n_genes, n_samples). size_factors: a method, estimated anew in every draw, or factors (n_samples,) of which
-    a draw takes its samples'. weights: of the samples (n_samples,), above 0.01, taken as they are. guess: size factors
-    (n_samples,) that those of the draws are near; it saves time only. A draw that cannot be fitted gives the
-    error that `fit` would raise.
+    a draw takes its samples'. spike_ins: (n_genes,), no adjusted p-value for them. weights: of the samples
+    (n_samples,), above 0.01, taken as they are. guess: size factors (n_samples,) that those of the draws are near; it
+    saves time only. A draw that cannot be fitted gives the error that `fit` would raise.
     """
     distinct = {draw.rows.tobytes(): draw.rows for draw in draws}  # relabelled draws have the same samples
     found = _sizes(counts, list(distinct.values()), size_factors, control_genes, guess)
@@ -98,7 +99,7 @@ def fit_draws(
         members = [draws[k] for k in numbers]
         batch = Batch(
             counts, genes, members, [spaces[id(draw.design)] for draw in members],
-            np.array([sizes[k] for k in numbers]), every, contrast, options,
+            np.array([sizes[k] for k in numbers]), every, contrast, options, spike_ins,
         )  # fmt: skip
         for k, result in zip(numbers, batch.run(), strict=True):
             results[k] = result
@@ -157,12 +158,12 @@ class Batch:
 
     def __init__(
         self, counts: Array, genes: Index, draws: Sequence[Draw], spaces: Sequence[glm.Space], sizes: Array,
-        weights: Array, contrast: Contrast, options: Options,
+        weights: Array, contrast: Contrast, options: Options, spike_ins: Mask | None,
     ) -> None:  # fmt: skip
         """Lay the draws out; sizes: (n_draws, n) size factors; weights: (n_genes, n_samples), or (1, 0) for none."""
         self.weights = weights
         self.counts, self.genes, self.draws, self.sizes = counts, genes, draws, sizes
-        self.contrast, self.options = contrast, options
+        self.contrast, self.options, self.spike_ins = contrast, options, spike_ins
         self.rows = np.array([draw.rows for draw in draws], np.int64)
         shared = all(draw.design is draws[0].design for draw in draws)
         self.spaces = [spaces[0]] * len(draws) if shared else list(spaces)
@@ -286,7 +287,11 @@ class Batch:
             pvalue[outlying] = np.nan
         lfc[now_zero], lfc_se[now_zero], pvalue[now_zero] = 0.0, 0.0, 1.0
         mean, p = self._whole(base_mean, 0.0), self._whole(pvalue)
-        padj = independent_filtering(mean, p, options.alpha).padj if options.filtering else benjamini_hochberg(p)
+        of_genes = p if self.spike_ins is None else np.where(self.spike_ins, np.nan, p)
+        if options.filtering:
+            padj = independent_filtering(mean, of_genes, options.alpha).padj
+        else:
+            padj = benjamini_hochberg(of_genes)
         return DrawFit(self.sizes[b], mean, self._whole(dispersion), self._whole(lfc), self._whole(lfc_se), p, padj)
 
     def _whole(self, part: Array, fill: float = np.nan) -> Array:

@@ -226,10 +226,10 @@ def _tested(
 
     base_mean, p = whole(e.base_mean, 0.0), whole(pvalue)
     if options.filtering:
-        filtered = independent_filtering(base_mean, p, options.alpha)
+        filtered = independent_filtering(base_mean, cohort.of_genes(p), options.alpha)
         padj, threshold, theta = filtered.padj, filtered.threshold, filtered.theta
     else:
-        padj, threshold, theta = benjamini_hochberg(p), 0.0, 0.0
+        padj, threshold, theta = benjamini_hochberg(cohort.of_genes(p)), 0.0, 0.0
     return NBFit(
         cohort=cohort, design=shared.design, contrast=goal, search=options.search, test=options.test,
         alpha=options.alpha, lfc_threshold=options.lfc_threshold, alternative=options.alternative,
@@ -277,7 +277,7 @@ def _normalisation_notice(cohort: Cohort) -> tuple[str, ...]:
     if cohort.control_genes is not None:
         return (f"size factors are estimated from {int(cohort.control_genes.sum()):,} control genes",)
     if cohort.spike_ins is not None:
-        return (f"{int(cohort.spike_ins.sum()):,} spike-ins have no say in the size factors",)
+        return (f"{int(cohort.spike_ins.sum()):,} spike-ins have no say in the size factors and no adjusted p",)
     return ()
 
 

@@ -98,9 +98,10 @@ def group_test(
     se = np.sqrt(np.sum(parts, axis=0)) / math.log(2.0)
     stat, pvalue = wald(fit.lfc, se, fit.lfc_threshold, fit.alternative, total_df)
     pvalue = np.where(np.isfinite(fit.pvalue), pvalue, np.nan)
-    padj, threshold, theta = benjamini_hochberg(pvalue), 0.0, 0.0
+    genes = fit.cohort.of_genes(pvalue)
+    padj, threshold, theta = benjamini_hochberg(genes), 0.0, 0.0
     if filtering:
-        filtered = independent_filtering(fit.base_mean, pvalue, fit.alpha)
+        filtered = independent_filtering(fit.base_mean, genes, fit.alpha)
         padj, threshold, theta = filtered.padj, filtered.threshold, filtered.theta
     used = [np.where(np.isfinite(fit.dispersion), values, np.nan) for values in dispersions]
     return GroupTest(se, total_df, stat, pvalue, padj, used[0], used[1], threshold, theta)
@@ -206,7 +207,7 @@ def remedies(
     moved = replace(fit, lfc=fit.lfc - shift_log2)
     _, pvalue = wald(moved.lfc, fit.lfc_se, fit.lfc_threshold, fit.alternative)
     pvalue = np.where(np.isfinite(fit.pvalue), pvalue, np.nan)
-    shifted = gone(independent_filtering(fit.base_mean, pvalue, fit.alpha).padj)
+    shifted = gone(independent_filtering(fit.base_mean, fit.cohort.of_genes(pvalue), fit.alpha).padj)
     cautious = gone(group_test(fit, test, reference, averaged=True).padj)
     groups, both = group_test(fit, test, reference).padj, with_group_dispersions(recentred)
     (_, common), (effect, by_group) = (voom_tests(fit, by_group=choice) for choice in (False, True))

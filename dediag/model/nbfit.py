@@ -173,7 +173,7 @@ class NBFit:
         up = int((self.significant & (self.lfc > 0.0)).sum())
         down = int((self.significant & (self.lfc < 0.0)).sum())
         n_outliers = int(((self.base_mean > 0.0) & np.isnan(self.pvalue)).sum())
-        low = int((np.isfinite(self.pvalue) & np.isnan(self.padj)).sum())
+        low = int((np.isfinite(self.cohort.of_genes(self.pvalue)) & np.isnan(self.padj)).sum())
         bound = f"{self.lfc_threshold:.2f}" if self.lfc_threshold > 0.0 else "0"
 
         def line(label: str, n: int) -> str:

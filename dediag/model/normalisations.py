@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ class Normalisation:
 def normalisations(fit: NBFit) -> tuple[Normalisation, ...]:
     """The fit's cohort under each of METHODS, and by control genes and spike-ins where they are named.
 
-    Spike-ins have no part in the first four. A method that finds no genes is left out.
+    Spike-ins have no part in the first four. A method that finds no genes, or under which the
+    cohort cannot be fitted, is left out.
     """
     cohort = fit.cohort
     use = None if cohort.spike_ins is None else ~cohort.spike_ins
@@ -53,13 +55,12 @@ def normalisations(fit: NBFit) -> tuple[Normalisation, ...]:
         wanted.append((CONTROLS, "ratio", cohort.control_genes))
     found = []
     for name, method, genes in wanted:
-        try:
+        with contextlib.suppress(InputError):
             factors = size_factors(cohort.counts, method, genes)
-        except InputError:
-            continue
-        found.append(_compared(fit, name, factors.values, factors.n_genes, factors.mean_count))
+            found.append(_compared(fit, name, factors.values, factors.n_genes, factors.mean_count))
     if cohort.spike_ins is not None and (spikes := _spike_in_factors(fit, cohort.spike_ins)) is not None:
-        found.append(_compared(fit, SPIKE_INS, *spikes))
+        with contextlib.suppress(InputError):
+            found.append(_compared(fit, SPIKE_INS, *spikes))
     return tuple(found)
 
 
@@ -78,6 +79,13 @@ def against(fit: NBFit, other: NBFit, name: str, n_genes: int, mean_count: float
         name, n_genes, mean_count, group_shift(fit, change), n_up, int(after.sum()) - n_up,
         int((before & ~after).sum()), int((after & ~before).sum()),
     )  # fmt: skip
+
+
+def recentred(fit: NBFit, other: NBFit, expressed: Mask) -> Normalisation:
+    """A fit with recentred size factors; expressed: (n_genes,), the genes whose median fold change was taken off."""
+    genes = fit.cohort.normalisation_genes
+    use = expressed if genes is None else expressed & genes
+    return against(fit, other, "recentred", int(use.sum()), float(fit.base_mean[use].mean()))
 
 
 def _compared(fit: NBFit, name: str, factors: Array, n_genes: int, mean_count: float) -> Normalisation:

@@ -42,9 +42,12 @@ LENGTH_COLUMNS = (
 ID_HEADER = re.compile(
     r"((ensembl_?)?gene|feature|target|spike[_-]?in|ercc)?[ _.]?(ids?|names?|symbols?|genes?)?", re.I
 )
-RATIO_HEADER = re.compile(r"log_?2|l(og_?)?fc|fold_?change|expected", re.I)
+LOG2_HEADER = re.compile(r"log[ _]?2|l(og[ _]?)?fc", re.I)
+RATIO_HEADER = re.compile(r"fold[ _.-]?change|ratio|expected|\bfc\b", re.I)
+AMOUNT_HEADER = re.compile(r"conc|amol|attomol|amount|molecule|count|expr|mean|[cfrt]pk?m|length", re.I)
 FILE_NAME = re.compile(r".*[/\\].*|.*\.(txt|tsv|csv|tab|list)(\.(gz|bz2|xz|zip))?", re.I)
 VERSION = re.compile(r"\.\d+$")
+CONTROL_GENES = "control genes"
 NO_NUMBER = frozenset({"", "na", "nan", "n/a"})
 LARGEST_LOG2 = 30.0  # no known fold change is larger; what is, is a concentration
 
@@ -75,7 +78,7 @@ def annotated(
         cohort = replace(cohort, gene_lengths=frozen(lengths))
         notes.extend(how)
     if control_genes is not None:
-        found = _listed(control_genes, cohort, "control genes")
+        found = _listed(control_genes, cohort, CONTROL_GENES)
         cohort = replace(cohort, control_genes=frozen(found.mask, np.bool_))
         notes.extend(found.notes)
     if spike_ins is not None:
@@ -92,8 +95,8 @@ def _lengths(given: Lengths, cohort: Cohort) -> tuple[Array, tuple[str, ...]]:
     """Base pairs of each gene (n_genes,)."""
     where, how = "gene lengths", ""
     if isinstance(given, (Mapping, pd.Series)):
-        table = pd.Series(dict(given)).rename("length").to_frame()
-        table.index = table.index.map(str)
+        pairs = list(given.items())  # a Series may have an id twice
+        table = pd.DataFrame({"length": [value for _, value in pairs]}, index=[str(name) for name, _ in pairs])
     else:
         where = os.fspath(given)
         table = _length_table(where, cohort)
@@ -158,8 +161,8 @@ def _is_number(cell: str) -> bool:
 def _listed(given: SpikeIns, cohort: Cohort, what: str, *, prefix: bool = False) -> Listed:
     """The genes that were named; prefix: one name that is no gene's may be what many begin with."""
     if isinstance(given, (Mapping, pd.Series)):
-        ids = [str(name) for name in dict(given)]
-        return _found(ids, [float(value) for value in dict(given).values()], cohort, what, what)
+        rows = [(str(name), "NA" if value is None else str(value)) for name, value in given.items()]
+        return _found([name for name, _ in rows], _log2(rows, 1, what), cohort, what, what)
     if not isinstance(given, (str, os.PathLike)):
         return _found([str(name) for name in given], None, cohort, what, what)
     named = os.fspath(given)
@@ -183,24 +186,47 @@ def _from_file(path: str, cohort: Cohort, what: str) -> Listed:
     if not rows:
         raise InputError(f"{path}: the file holds no gene; write one id a line")
     top = rows[0]
-    titled = top[0] not in cohort.genes and bool(ID_HEADER.fullmatch(top[0]))
+    column = None if what == CONTROL_GENES or len(rows) == 1 else _log2_column(path, top)
+    titled = top[0] not in cohort.genes and (column is not None or bool(ID_HEADER.fullmatch(top[0])))
     if len(rows) == 1 and all(not _is_number(cell) for cell in top[1:]):  # all in one line
         return _found([cell for cell in top if cell], None, cohort, what, path, strict=False)
     body = rows[1:] if titled else rows
-    column = next((j for j, name in enumerate(top) if j and titled and RATIO_HEADER.search(name)), None)
-    if column is None and not titled and len(top) > 1 and all(_value(row, 1) is not None for row in body):
+    if what != CONTROL_GENES and not titled and len(top) > 1 and all(_value(row, 1) is not None for row in body):
         column = 1
-    log2 = None
-    if column is not None:
-        values = [_value(row, column) for row in body]
-        if None in values:
-            row = body[values.index(None)]
-            raise InputError(
-                f"{path}: the log2 fold change of '{row[0]}' is '{row[column]}', which is not one\n"
-                f"write log2 of test over reference, between -{LARGEST_LOG2:g} and {LARGEST_LOG2:g}, or NA"
-            )
-        log2 = [value for value in values if value is not None]
+    log2 = None if column is None else _log2(body, column, path)
     return _found([row[0] for row in body], log2, cohort, what, path, strict=False)
+
+
+def _log2(rows: Sequence[Sequence[str]], column: int, where: str) -> list[float]:
+    """The log2 fold changes of a column, NaN where there is none."""
+    values = [_value(row, column) for row in rows]
+    if None in values:
+        row = rows[values.index(None)]
+        raise InputError(
+            f"{where}: the log2 fold change of '{row[0]}' is '{row[column]}', which is not one\n"
+            f"write log2 of test over reference, between -{LARGEST_LOG2:g} and {LARGEST_LOG2:g}, or NA"
+        )
+    return [value for value in values if value is not None]
+
+
+def _log2_column(path: str, header: Sequence[str]) -> int | None:
+    """The column of a table's header that holds log2 fold changes; None: none does."""
+    changes = [j for j, name in enumerate(header) if j and not AMOUNT_HEADER.search(name)]
+    log2 = [j for j in changes if LOG2_HEADER.search(header[j])]
+    others = [header[j] for j in changes if RATIO_HEADER.search(header[j])]
+    if len(log2) == 1:
+        return log2[0]
+    if log2:
+        raise InputError(
+            f"{path}: the columns {shortened([header[j] for j in log2])} may all hold log2 fold changes\n"
+            "keep the one with log2 of test over reference"
+        )
+    if others:
+        raise InputError(
+            f"{path}: column '{others[0]}' looks like a fold change, and its name does not say that it is log2\n"
+            "write log2 of test over reference, in a column 'log2_fold_change', or leave the column out"
+        )
+    return None
 
 
 def _value(row: Sequence[str], column: int) -> float | None:

@@ -165,7 +165,7 @@ def _together(
     found = iter(
         fit_draws(
             counts, draws, fit.contrast, options, size_factors=method, control_genes=fit.cohort.normalisation_genes,
-            weights=weights, guess=fit.size_factors,
+            spike_ins=fit.cohort.spike_ins, weights=weights, guess=fit.size_factors,
         )
     )  # fmt: skip
     for part, design in zip(index, designs, strict=True):

@@ -28,7 +28,7 @@ class RatioLimit:
     fitted: Array  # (POINTS,) log10 p
     upper: Array  # (POINTS,) one-sided prediction bound
     mean: float | None  # where the bound crosses; None: nowhere, or already below at the lowest mean
-    always: bool  # whether the bound lies below from the lowest mean on
+    always: bool  # whether the bound lies below the cut-off at every mean
 
 
 def ratio_limit(mean: Array, log10_p: Array, cutoff: float) -> RatioLimit | None:
@@ -52,7 +52,7 @@ def ratio_limit(mean: Array, log10_p: Array, cutoff: float) -> RatioLimit | None
     below = upper < math.log10(cutoff)
     crossed = not below[0] and bool(below.any())
     limit = float(10.0 ** at[int(below.argmax())]) if crossed else None
-    return RatioLimit(at, fitted, upper, limit, bool(below[0]))
+    return RatioLimit(at, fitted, upper, limit, bool(below.all()))
 
 
 def _local_quadratic(x: Array, at: Array) -> Array:

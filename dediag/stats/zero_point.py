@@ -71,9 +71,9 @@ def balancing_shift(lfc: Array, se: Array, alpha: float) -> float | None:
     side = -1.0 if start > 0 else 1.0
     inner, outer = 0.0, 0.02
     while lean(side * outer) * start > 0:  # the number of calls up less those down rises with the shift
-        inner, outer = outer, 2.0 * outer
-        if outer > WIDEST:
+        if outer == WIDEST:
             return None
+        inner, outer = outer, min(2.0 * outer, WIDEST)
     for _ in range(STEPS):
         middle = (inner + outer) / 2.0
         if lean(side * middle) * start > 0:

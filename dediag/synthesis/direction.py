@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dediag.finding import Finding
     from dediag.synthesis.evidence import Known, Lean, Weighed
 
+NOMINAL = 0.05  # error rate: below it no shift makes calls too many
 HALF = 0.5  # of a lean: what explains less of it is not what makes it
 WELL_EXPRESSED = 50.0  # base mean, an edge of the report's strata
 DIFFERENT = 0.1  # of the up shares below and above the floor, at least, for a floor to have a part in a lean
@@ -131,11 +132,10 @@ def dispersion_shift(known: Known) -> Weighed | None:
     if most is not None and sure >= most:
         size, without = value(finding, "predicted_size"), value(finding, "size_without_shift")
         support = "moderate"
-        if size is not None and without is not None and size - without > HALF * (size - 0.05):
+        if size is not None and without is not None and size > NOMINAL and size - without > HALF * (size - NOMINAL):
             support = "strong"
-            said.append(
-                f"With it {percent(size)} of genes without a difference have p < .05, without it {without:.1%}."
-            )
+            rates = f"{percent(size)} of genes without a difference have p < .05, without it {percent(without)}"
+            said.append(f"With it {rates}.")
     elif finding.status in ALARMS:
         support = "weak"
     if lean is not None and balancing is not None:
@@ -168,8 +168,9 @@ def noise_floor(known: Known) -> Weighed | None:
     if lean is not None and layers:
         said.append(f"By base mean, up: {', '.join(layer.words for layer in layers)}.")
     support = judged if lean is None else _part_of_the_lean(lean, judged, below, low, high)
-    ratio, most = value(finding, "floor_ratio"), limit(finding, "floor_ratio")
-    if support != "none" and ratio and most and abs(log(ratio)) < log(most):
+    most = limit(finding, "floor_ratio")
+    ratios = [value(finding, "floor_ratio"), _ratio(finding, "biological_floor")]
+    if support != "none" and most and all(abs(log(ratio)) < log(most) for ratio in ratios if ratio):
         # alike floors: stray reads and true expression that is switched on cannot be told apart
         support = "moderate" if support == "strong" else support
         said.append(
@@ -180,6 +181,12 @@ def noise_floor(known: Known) -> Weighed | None:
     elif support != "none":
         said.append("To settle it: the calls above the floor (table), or deeper sequencing of the shallower group.")
     return support, " ".join(said)
+
+
+def _ratio(finding: Finding, name: str) -> float | None:
+    """Test over reference of a number that each group has."""
+    test, reference = value(finding, f"{name}_test"), value(finding, f"{name}_reference")
+    return test / reference if test and reference else None
 
 
 def _part_of_the_lean(lean: Lean, judged: Support, below: float, low: float | None, high: float | None) -> Support:
@@ -212,7 +219,7 @@ def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
     persists = lean.sign * (above - lean.expected) > 0.0
     rivals = listed(list(firm))
     if not persists or "strong" in firm.values():
-        why = f"{rivals} first" if firm else "above the floors the calls do not lean that way"
+        why = f"{rivals} first" if persists else "above the floors the calls do not lean that way"
         return "none", " ".join([f"Not to be concluded from these data yet: {why}.", *said])
     if firm:
         said.insert(0, f"It may have a part, beside {rivals}.")

@@ -17,7 +17,10 @@ from dediag.contract import NotAssessable
 from dediag.diagnostics import normalization
 from dediag.finding import Status
 from dediag.model.fit import fit
+from dediag.model.group_test import with_group_dispersions
 from dediag.model.normalisations import CONTROLS, SPIKE_INS
+from dediag.model.size_factors import size_factors
+from dediag.resample.plans import Simulations
 from dediag.simulation import Population, simulate
 
 CONTRAST = ("group", "case", "control")
@@ -127,6 +130,32 @@ def test_spike_ins_see_a_global_shift_that_no_other_method_does(known):
     assert normalization.judge(still).status is Status.PASS
 
 
+def test_size_factors_by_spike_ins_are_not_told_to_be_wrong():
+    cohort = with_spike_ins(1.0)
+    found = size_factors(cohort.counts, "ratio", cohort.spike_ins)
+    result = normalization.compute(study_of(cohort, size_factors=np.array(found.values)))
+    assert abs(named(result, SPIKE_INS).shift.value) < 0.05
+    assert all(m.shift.value < -0.8 for m in result.methods if m.name != SPIKE_INS)
+    assert normalization.judge(result).status is Status.WARN
+    assert result.recentred is None  # given factors stay as they are
+
+
+def test_spike_ins_are_no_calls():
+    cohort = with_spike_ins(1.0)
+    study = study_of(cohort)
+    found = study.fit
+    assert np.median(found.pvalue[cohort.spike_ins]) < 1e-9
+    assert np.isnan(found.padj[cohort.spike_ins]).all()
+    alone = study_of(cohort.take_genes(~cohort.spike_ins)).fit
+    both = np.isfinite(found.padj[~cohort.spike_ins]) & np.isfinite(alone.padj)
+    assert both.mean() > 0.9
+    called = (found.padj[~cohort.spike_ins] < 0.1)[both]
+    assert (called == (alone.padj[both] < 0.1)).mean() > 0.99
+    drawn = study.ensemble(Simulations(2, 1, "fitted", "shared"))
+    assert not (drawn.up | drawn.down)[:, cohort.spike_ins].any()
+    assert not np.isfinite(with_group_dispersions(found).padj[cohort.spike_ins]).any()
+
+
 def test_control_genes_are_the_studys_own_and_compared():
     cohort = simulate(n_genes=800, n_test=6, n_reference=15, seed=1)[0]
     result = normalization.compute(study_of(replace(cohort, control_genes=np.arange(800) < 300)))
@@ -134,6 +163,9 @@ def test_control_genes_are_the_studys_own_and_compared():
     assert named(result, CONTROLS).shift.value == pytest.approx(0.0, abs=1e-12)
     assert named(result, "ratio").shift.value != 0.0
     assert numbers(result)["n_reference_genes"] == (cohort.counts[:300].min(axis=1) > 0).sum()
+    assert result.recentred.n_genes <= 300
+    other = normalization.compute(study_of(cohort, size_factors="TMM"))
+    assert numbers(other)["n_reference_genes"] == named(other, "TMM").n_genes
 
 
 def test_what_cannot_be_asked():

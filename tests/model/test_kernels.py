@@ -17,9 +17,10 @@ from dediag.cohort import frozen
 from dediag.model import likelihood
 from dediag.model.coefficients import NATURAL_RIDGE, Data, Space, fit_coefficients
 from dediag.model.design import Design
-from dediag.model.dispersion import GeneWise, gene_wise, largest, search
+from dediag.model.dispersion import GeneWise, gene_wise, largest, profiles, search
 from dediag.model.kernels import profile_likelihood, special, vector
 from dediag.model.outliers import CooksRule, Means, distances
+from dediag.model.trend import PROFILE_AT
 from dediag.model.weights import NO_WEIGHTS
 
 GENES = odd_genes()
@@ -138,6 +139,18 @@ def test_newton_dispersion_is_the_best_point_of_the_definition(gene: OddGene) ->
         if prior is None and found == pytest.approx(math.log(start[0])):  # the rule of little gain kept the start
             kept = 1e-6 * abs(value(found) + float(gammaln(gene.y + 1.0).sum()))
         assert value(found) >= max(value(best), -refined.fun) - rounding - kept
+
+
+@ODD
+def test_profiles_are_the_definition_but_for_a_constant(gene: OddGene) -> None:
+    design = design_of(gene)
+    space, data = Space.of(design), data_of(gene)
+    cell_mean = gene_wise(data, space, reference=False).cell_mean
+    mu = np.maximum(gene.size * cell_mean[0][design.cell], 0.5)
+    found = profiles(data, space, cell_mean, 1.0)[0]
+    expected = np.array([likelihood.adjusted_profile(a, gene.y, mu, gene.X) for a in PROFILE_AT])
+    rounding = 2.0 * definition_rounding(gene.y, float(np.exp(PROFILE_AT[0])))
+    np.testing.assert_allclose(found - found[-1], expected - expected[-1], rtol=1e-7, atol=rounding)
 
 
 @ODD

@@ -68,6 +68,9 @@ def test_lengths_in_python(cohort):
     by_gene = dict(zip(GENES, LENGTHS, strict=True))
     for given_lengths in (by_gene, pd.Series(by_gene)):
         assert annotated(cohort, gene_lengths=given_lengths)[0].gene_lengths.tolist() == LENGTHS
+    twice = pd.Series([*LENGTHS, 7.0], index=[*GENES, "B"])
+    with pytest.raises(InputError, match="gene 'B' has more than one length"):
+        annotated(cohort, gene_lengths=twice)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,9 @@ RATIOS = {
     "named": "id\tsubpool\tlog2_fold_change\nERCC-1\ta\t2\nERCC-2\tb\tNA\n",
     "expected": "ERCC ID,expected_log2\nERCC-1,2\nERCC-2,\n",
     "second column": "ERCC-1\t2\nERCC-2\tNA\n",
+    "beside the ratio": "ERCC ID\texpected fold-change ratio\tlog2(Mix 1/Mix 2)\nERCC-1\t4\t2\nERCC-2\tNA\tNA\n",
+    "beside concentrations": "id\tlog2_concentration\tlog2FoldChange\nERCC-1\t9\t2\nERCC-2\t8\t\n",
+    "another first header": "transcript\tlog2_fold_change\nERCC-1\t2\nERCC-2\tNA\n",
 }
 
 
@@ -144,6 +150,18 @@ def test_spike_ins_with_known_fold_changes(cohort, tmp_path, text):
 def test_fold_changes_in_python(cohort):
     found, _ = annotated(cohort, spike_ins={"ERCC-1": 1, "ERCC-2": -2})
     np.testing.assert_array_equal(found.spike_in_log2, [np.nan, np.nan, np.nan, 1, -2])
+
+
+@pytest.mark.parametrize("value", ["x", 250.0])
+def test_what_is_no_fold_change_in_python(cohort, value):
+    with pytest.raises(InputError, match="spike-ins: the log2 fold change of 'ERCC-2' is"):
+        annotated(cohort, spike_ins={"ERCC-1": 1, "ERCC-2": value})
+    assert np.isnan(annotated(cohort, spike_ins={"ERCC-1": 1, "ERCC-2": None})[0].spike_in_log2[4])
+
+
+def test_control_genes_have_no_fold_changes(cohort, tmp_path):
+    (tmp_path / "genes").write_text("id\texpected_count\tlog2_fold_change\nA\t100\t900\n")
+    assert annotated(cohort, control_genes=tmp_path / "genes")[0].control_genes.sum() == 1
 
 
 def test_concentrations_are_not_taken_for_fold_changes(cohort, tmp_path):
@@ -184,6 +202,8 @@ def test_unknown_genes(cohort, option, value, said):
         ("gene_id\nX\nY\n", "2 of 2 spike-ins are not among the genes of the counts, such as 'X'"),
         ("id\tlog2_fold_change\nERCC-1\tmuch\n", "the log2 fold change of 'ERCC-1' is 'much'"),
         ("id\tlog2_fold_change\nERCC-1\t30000\n", "between -30 and 30"),
+        ("id\tfold_change\nERCC-1\t4\n", "column 'fold_change' looks like a fold change, and its name does not say"),
+        ("id\tlog2_ratio\tlog2FC\nERCC-1\t1\t2\n", "the columns log2_ratio, log2FC may all hold log2 fold changes"),
         ("# nothing\n", "holds no gene"),
     ],
 )

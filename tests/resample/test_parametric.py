@@ -7,6 +7,7 @@ import pytest
 
 from dediag.model.fit import fit
 from dediag.model.group_means import group_means
+from dediag.resample.effects import Effects
 from dediag.resample.parametric import CountModel
 from dediag.resample.plans import Simulations
 from dediag.simulation import Population, simulate
@@ -76,6 +77,37 @@ def test_a_group_trend_moves_shared_dispersions_to_each_groups_height(main):
     cases = main.group_mask("case")
     test, reference = (own[:, mask][:, 0] / shared[:, 0] for mask in (cases, ~cases))
     assert np.median(test / reference) == pytest.approx(4.0, rel=0.15)
+
+
+def test_under_a_group_trend_each_gene_keeps_its_distance_from_the_trend():
+    cohort, _ = simulate(n_genes=400, n_test=10, n_reference=10, seed=5)
+    found = fit(cohort, "~ group", CONTRAST)
+    shared, own = (np.log(model(found, "none", which).dispersion) for which in ("shared", "group trend"))
+    assert np.std(shared[:, 0]) > 0.3
+    assert np.std(own - shared, axis=0).max() < 0.1  # the two trends are nearly alike
+    assert np.abs(np.median(own - shared, axis=0)).max() < 0.3
+
+
+def test_effects_do_not_take_a_shift_of_all_genes_for_an_effect():
+    cohort, _ = simulate(n_genes=1500, n_test=8, n_reference=8, seed=1, effect_share=0.0)
+    first = fit(cohort, "~ group", CONTRAST)
+    moved = fit(
+        cohort, "~ group", CONTRAST, size_factors=first.size_factors * np.where(first.group_mask("case"), 1.4, 1)
+    )
+    for found in (first, moved):
+        dispersion = np.broadcast_to(np.nan_to_num(first.dispersion, nan=1.0)[:, None], cohort.counts.shape)
+        drawn = Effects.by_counts(found, dispersion).draw(np.random.default_rng(1))
+        assert abs(drawn.mean()) < 0.03
+        assert drawn.std() < 0.25
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_effects_do_not_take_what_a_covariate_leaves_unknown_for_effects(seed):
+    """Without the wider standard errors the spread would be .11 to .14."""
+    cohort, _ = simulate(n_genes=1500, n_test=8, n_reference=8, seed=seed, confounded_covariate=0.6, effect_share=0.0)
+    found = fit(cohort, "~ batch + group", CONTRAST)
+    dispersion = np.broadcast_to(np.nan_to_num(found.dispersion, nan=1.0)[:, None], cohort.counts.shape)
+    assert Effects.by_counts(found, dispersion).draw(np.random.default_rng(1)).std() < 0.08
 
 
 def test_counts_have_the_means_and_each_groups_dispersion(main):
