@@ -5,6 +5,7 @@ A diagnostic sees nothing else. All arrays are read-only; random numbers come fr
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -186,12 +187,10 @@ class Study:
         from dediag.model.fit import fit
 
         main, alpha, factors = self.fit, self.settings.alpha, self.size_factors
-        if self.normalisation_shifts is None:
-            return main
-        try:
-            return fit(self.cohort, main.design, main.contrast, alpha=alpha, size_factors=factors, recentre=True)
-        except InputError:
-            return main
+        with contextlib.suppress(InputError):
+            if self.normalisation_shifts is not None:
+                return fit(self.cohort, main.design, main.contrast, alpha=alpha, size_factors=factors, recentre=True)
+        return main
 
     @cached_property
     def significant(self) -> Mask:

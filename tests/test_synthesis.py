@@ -75,7 +75,8 @@ def test_biology_is_what_remains_above_the_floors() -> None:
     assert support(audit(above_up=0.55))["biology"] == "none"
     assert support(audit(variance=F))["biology"] == "none"
     assert "unequal_dispersion first" in statements(audit(variance=F))["biology"]
-    assert "biology" not in support(audit(asymmetry=P, variance=F))
+    assert support(audit(asymmetry=P, variance=F))["biology"] == "none"  # nothing leans: not needed
+    assert "Not needed: 20 % of the calls are up" in statements(audit(asymmetry=P, variance=F))["biology"]
 
 
 def test_floors_without_calls_below_explain_nothing() -> None:
@@ -145,10 +146,11 @@ def test_an_unstable_list_and_a_heavy_sample_are_surprises() -> None:
     )
     lists = finding("replicability", W, jaccard_observed=0.31, jaccard_expected=0.62)
     assert explain([*calm, finding("replicability", P, jaccard_observed=0.2)]) == []
-    assert list(support([*calm, lists])) == ["imbalance", "dispersion_shift", "noise_floor", "unequal_dispersion"]
+    order = ["imbalance", "dispersion_shift", "noise_floor", "unequal_dispersion"]
+    assert list(support([*calm, lists])) == [*order, "biology"]
     found = [*calm, sample, lists]
     assert support(found)["one_sample"] == "strong"
-    assert list(support(found))[-1] == "one_sample"
+    assert list(support(found)) == [*order, "one_sample", "biology"]
     statement = statements(found)["one_sample"]
     for said in (
         "Without s7 the number of calls changes by -40",
@@ -247,7 +249,9 @@ def test_one_sample_and_misfit_take_the_firmest_of_two_verdicts() -> None:
     assert support([*audit(), *judged])["one_sample"] == "strong"
     assert "headline of sample_quality" in statements([*audit(), *judged])["one_sample"]
     assert support([*audit(), judged[0]])["one_sample"] == "none"
-    assert support([*audit(), finding("convergence", P), finding("goodness_of_fit", W)])["model_misfit"] == "moderate"
+    misfit = [finding("convergence", P), finding("goodness_of_fit", W)]
+    assert support([*audit(asymmetry=P), *misfit])["model_misfit"] == "moderate"
+    assert support([*audit(), *misfit])["model_misfit"] == "weak"  # it has no direction, and the calls lean
 
 
 def test_a_sample_that_changes_few_calls_does_not_make_a_list_lean() -> None:

@@ -10,11 +10,11 @@ size alone. One dispersion is used for all samples, that of the dispersion trend
 depth; a second figure takes each group's own dispersion, which moves this floor too.
 
 *Biological floor* (leakage, contamination): the expression that only one in twenty silent genes exceeds, from a
-mixture of two normal distributions in each sample's log2 CPM or TPM. A sample without two clear classes of genes, or
-whose edge lies below its measurement floor, has none; a group has one where at least half of its samples do. zFPKM is a
-second opinion. Both depend on depth: compare groups of similar depth. The groups' difference has samples as its unit
-(Welch's t of log2 values). Stray reads lift the edge of a narrow class of silent genes, but also narrow a wide one, so
-that its edge falls. The mean level of the silent genes, the same in all samples and with their zeros, always rises.
+mixture of two normal distributions in each sample's log2 CPM or TPM. A sample without two clear classes, or whose edge
+lies below its measurement floor, has none; a group has one where half of its samples do. zFPKM is a second opinion.
+Both depend on depth: compare groups of similar depth. The groups' difference has samples as its unit (Welch's t of log2
+values). Stray reads lift the edge of a narrow class of silent genes, but narrow a wide one, so that its edge falls. The
+mean level of the silent genes, the same in all samples and with their zeros, always rises.
 
 *Model floor*: voom's trend of the square-root residual standard deviation falls with the mean count. Toward low means
 it ends in a peak where discreteness takes over: genes of one or two reads look less variable again. Below the peak
@@ -45,7 +45,6 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,8 +55,9 @@ from dediag.drawing import floors as panels
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.rounding import counted, settled
 from dediag.stats import sample_floors
-from dediag.stats.call_sides import Sides, kept_calls, up_share
+from dediag.stats.call_sides import kept_calls
 from dediag.stats.expression_filters import filter_by_expr
+from dediag.stats.noise_floors import NoiseFloor, amount
 from dediag.stats.sample_floors import TwoFloors
 from dediag.stats.seen_counts import seen_mean, seen_mean_under_trend
 from dediag.stats.turning_trend import TurningTrend
@@ -65,6 +65,7 @@ from dediag.stats.turning_trend import TurningTrend
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dediag.stats.call_sides import Sides
     from dediag.stats.sample_floors import GroupFloors, SampleFloors
     from dediag.study import Study
 
@@ -77,47 +78,8 @@ RATIO_LIMIT = 2.5  # of the groups' floors: one of 320 healthy simulated cohorts
 BETWEEN_LIMIT = 0.05  # share of the genes between the two floors that is worth a warning without any call below them
 LEAN_LIMIT = 0.25  # difference of the up-fractions below and above the floor
 NOTHING = "Nothing to do."
+DRIFT_SAID = 0.1  # of the up shares of genes that are not called: said, not judged
 LEAN_P = 0.001  # of Fisher's exact test of that difference, so that a few calls do not make a lean
-
-
-@dataclass(frozen=True)
-class NoiseFloor:
-    """Floors per sample and group, and the calls about them."""
-
-    names: tuple[str, ...]  # (n_samples,) of the two groups
-    samples: SampleFloors
-    dispersion: float  # common, at the floor
-    common_count: float  # mean count at the measurement floor
-    floors: TwoFloors
-    mean_cpm: Array  # (n_genes,) over the samples of both groups
-    lfc: Array  # (n_genes,) log2
-    called: Mask  # (n_genes,)
-    trend: TurningTrend
-    others: dict[str, Mask]  # what other filters keep (n_genes,) each
-
-    @property
-    def expression(self) -> Array:
-        """Mean over the samples of both groups in the unit of the biological floor: (n_genes,)."""
-        return self.mean_cpm if self.samples.mean_tpm is None else self.samples.mean_tpm
-
-    @property
-    def kept(self) -> Mask:
-        """Genes that the group-blind filter keeps: (n_genes,)."""
-        return self.floors.passed(self.mean_cpm, self.expression)
-
-    @property
-    def sides(self) -> Sides:
-        """The calls on either side of the filter."""
-        return Sides.split(~self.kept, self.lfc, self.called)
-
-    @property
-    def threshold(self) -> str:
-        """What the filter asks for: one expression, or two where their units differ."""
-        if self.samples.unit == "CPM":
-            return _amount(self.floors.highest)
-        biological = self.floors.highest_of("biological")
-        also = f" and {_amount(biological, 'TPM')}" if biological else ""
-        return _amount(self.floors.highest_of("measurement")) + also
 
 
 def compute(study: Study) -> NoiseFloor:
@@ -176,10 +138,11 @@ def judge(result: NoiseFloor) -> Verdict:
     share, factor = result.floors.share_between(result.mean_cpm, result.expression), max(ratio, 1 / ratio)
     times = settled(factor, RATIO_LIMIT, digits=2)
     unit = "CPM" if kind == "measurement" else result.samples.unit
-    floors = ", ".join(f"{group.level} {_amount(getattr(group, kind).value, unit)}" for group in (test, reference))
+    floors = ", ".join(f"{group.level} {amount(getattr(group, kind).value, unit)}" for group in (test, reference))
     between = f"{settled(100 * share, 100 * BETWEEN_LIMIT, digits=2)} % of the genes lie between the two"
     below = f"{n_below:,} of {counted(int(result.called.sum()), 'call')} lie below the working floor"
-    below += f", {sides.up_above:,} up and {sides.down_above:,} down above it" if n_below else ""
+    below += f", {sides.up_above:,} up and {sides.down_above:,} down above it"
+    drift = _drift(result.uncalled)
     advice = (
         f"Read fold changes and missing calls only above an average of {result.threshold}; filter on the average over "
         "all samples, never on one group."
@@ -188,24 +151,35 @@ def judge(result: NoiseFloor) -> Verdict:
         higher, lower = (test, reference) if ratio > 1 else (reference, test)
         headline = (
             f"The {kind} floor of {higher.level} is {times} times that of {lower.level} (limit {RATIO_LIMIT:g}): "
-            f"{floors}; {between}, and {below}."
+            f"{floors}; {between}, and {below}.{drift}"
         )
         return Verdict(Status.WARN, headline, advice, calls_at_risk=n_below)
-    low, high = sides.up_fraction_below, sides.up_fraction_above
-    if low is not None and high is not None and abs(low - high) >= LEAN_LIMIT and sides.lean_p < LEAN_P:
+    low, high = sides.up_fraction_below or 0.0, sides.up_fraction_above or 0.0
+    if sides.differ(LEAN_LIMIT, LEAN_P):
         gap = f"{settled(100 * abs(low - high), 100 * LEAN_LIMIT, digits=2)} % apart, limit {100 * LEAN_LIMIT:g} %"
         headline = (
             f"Of the {counted(n_below, 'call')} below the noise floor {100 * low:.0f} % are up, of those above it "
             f"{100 * high:.0f} % ({gap}): what happens at the floor is not what happens elsewhere. Floors: {floors}."
+            f"{drift}"
         )
         return Verdict(Status.WARN, headline, advice, calls_at_risk=n_below)
     apart = "" if factor < RATIO_LIMIT else f"; but only {between} (limit {100 * BETWEEN_LIMIT:g} %)"
     return Verdict(
         Status.PASS,
-        f"The groups' {kind} floors differ by a factor of {times} (limit {RATIO_LIMIT:g}): {floors}{apart}; {below}.",
+        f"The groups' {kind} floors differ by a factor of {times} (limit {RATIO_LIMIT:g}): {floors}{apart}; {below}."
+        f"{drift}",
         f"Confirm the {counted(n_below, 'call')} below the floor before you rely on them." if n_below else NOTHING,
         calls_at_risk=n_below,
     )
+
+
+def _drift(others: Sides) -> str:
+    """A sentence where fold changes at the floor lean though nothing is called."""
+    if not others.differ(DRIFT_SAID, LEAN_P):
+        return ""
+    low, high = (f"{100 * (share or 0.0):.0f} %" for share in (others.up_fraction_below, others.up_fraction_above))
+    n = others.up_below + others.down_below
+    return f" At the floor fold changes lean by themselves: {low} of {n:,} uncalled genes are up, above it {high}."
 
 
 def metrics(result: NoiseFloor) -> list[Metric]:
@@ -224,15 +198,16 @@ def metrics(result: NoiseFloor) -> list[Metric]:
         Metric("n_de_below", result.sides.up_below + result.sides.down_below),
         Metric("up_fraction_above", result.sides.up_fraction_above),
         Metric("up_fraction_below", result.sides.up_fraction_below),
+        Metric("uncalled_up_fraction_above", result.uncalled.up_fraction_above),
+        Metric("uncalled_up_fraction_below", result.uncalled.up_fraction_below),
     ]
 
 
 def tables(result: NoiseFloor) -> list[Table]:
     """Floors per group, per sample, and the calls about the filter."""
-    groups, s = result.floors.both, result.sides
+    groups = result.floors.both
     in_unit = "in CPM" if result.samples.unit == "CPM" else "in TPM (measurement and measurement_own in CPM)"
     filters = {"none": result.others["none"], "noise floor": result.kept, **result.others}
-    others = ~result.called & np.isfinite(result.lfc)
 
     def kept(masks: list[Mask]) -> dict[str, list[object]]:
         return kept_calls([mask & filters["none"] for mask in masks], result.lfc, result.called)
@@ -258,8 +233,7 @@ def tables(result: NoiseFloor) -> list[Table]:
             "calls",
             f"Calls below and above an average of {result.threshold} over all samples (group-blind filter), and the "
             "share with a positive fold change of them and of the genes that are not called.",
-            s.columns()
-            | {"up_share_of_others": [up_share(result.lfc, others & k) for k in (~result.kept, result.kept)]},
+            result.sides.columns() | {"up_share_of_others": result.uncalled.columns()["up_share"]},
         ),
         Table(
             "filters",
@@ -290,7 +264,7 @@ def _draw_floors(result: NoiseFloor) -> Figure:
         "(hollow) is the upper edge of the silent genes, for samples that have two clear classes. Horizontal lines: "
         "working floor of each group."
     )
-    medians = " and ".join(f"{_amount(g.measurement.value)} in {g.level}" for g in result.floors.both)
+    medians = " and ".join(f"{amount(g.measurement.value)} in {g.level}" for g in result.floors.both)
     alt = f"Scatter of noise floors against library size. Median measurement floor {medians}."
     return Figure("floors", drawing.to_svg(figure), caption, alt)
 
@@ -328,10 +302,6 @@ def _draw_calls(result: NoiseFloor) -> Figure:
     )
     alt = f"Trend, and fold changes by expression: below the floor {s.up_below} calls up, {s.down_below} down."
     return Figure("calls", drawing.to_svg(figure), caption, alt)
-
-
-def _amount(value: float | None, unit: str = "CPM") -> str:
-    return "none" if value is None else f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
 METRICS = """measurement_floor_test measurement_floor_reference biological_floor_test biological_floor_reference

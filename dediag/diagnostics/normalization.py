@@ -52,7 +52,7 @@ from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.group_test import EXPRESSED
-from dediag.model.normalisations import CONTROLS, METHODS, SPIKE_INS, group_shift, normalisations, recentred
+from dediag.model.normalisations import CONTROLS, METHODS, SPIKE_INS, columns, group_shift, normalisations, recentred
 from dediag.model.size_factors import size_factors
 from dediag.rounding import counted, fixed, listed, settled
 from dediag.stats.error_model import UNKNOWN
@@ -74,6 +74,8 @@ COMPOSITION_LIMIT = 0.3  # the total: of 150 healthy cohorts of 800 genes the wi
 GIVEN = "given size factors"
 TOP = 10  # most abundant genes of a sample
 NOTHING = "Nothing to do."
+UNEVEN = "Most genes changed, or mRNA per RNA differs, or spike-ins were added unevenly: report both normalisations."
+HOLD = "Say which normalisation was used and why, and which calls hold under both (table)."
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def compute(study: Study) -> Normalization:
     fit, counts = study.fit, study.cohort.counts
     both = np.flatnonzero(study.test_samples | study.reference_samples)
     total = counts.sum(axis=0)
-    top = np.partition(counts[:, both], -TOP, axis=0)[-TOP:] if len(counts) > TOP else counts[:, both]
+    top = np.partition(counts[:, both], -min(TOP, len(counts)), axis=0)[-TOP:]
     expressed = np.minimum(study.mean_test, study.mean_reference) >= EXPRESSED
     if study.cohort.spike_ins is not None:
         expressed &= ~study.cohort.spike_ins
@@ -118,9 +120,8 @@ def compute(study: Study) -> Normalization:
     methods, own = normalisations(fit), study.size_factors if isinstance(study.size_factors, str) else GIVEN
     if study.cohort.control_genes is not None and own != GIVEN:
         own = f"{own} of {CONTROLS}"
-    carried = None
-    if isinstance(study.size_factors, str):
-        carried = size_factors(counts, study.size_factors, study.cohort.normalisation_genes).n_genes
+    given, genes = study.size_factors, study.cohort.normalisation_genes
+    carried = size_factors(counts, given, genes).n_genes if isinstance(given, str) else None
     return Normalization(
         groups=(str(fit.contrast.test), str(fit.contrast.reference)),
         own=own,
@@ -162,8 +163,8 @@ def judge(result: Normalization) -> Verdict:
             f"The {GIVEN} put the zero point at least {fixed(abs(closest.shift.value), 2)} log2 too "
             f"{'low' if closest.shift.value < 0.0 else 'high'} by all of {listed([m.name for m in usual])} (surely "
             f"{SHIFT_LIMIT:g} and more); with {closest.name} {closest.n_up:,} genes are up, {closest.n_down:,} down.",
-            f"Use size factors of one of these methods: {counted(closest.vanish, 'call')} would vanish.",
-            calls_at_risk=closest.vanish,
+            f"Use size factors of one of these methods: {counted(closest.at_risk, 'call')} would not hold.",
+            calls_at_risk=closest.at_risk,
         )
     alarms = _alarms(result)
     if alarms:
@@ -180,8 +181,10 @@ def judge(result: Normalization) -> Verdict:
         f"Other methods move all fold changes by at most {fixed(abs(widest.shift.value), 2)} log2 ({widest.name}; "
         f"surely {surely}, limit {SHIFT_LIMIT:g})"
     )
-    balance = "" if result.balancing is None else f"; balancing the list would take {_signed(result.balancing)}"
-    return Verdict(Status.PASS, f"{sentence}{balance}.", NOTHING, calls_at_risk=0)
+    if widest.at_risk + widest.appear:
+        up = "" if widest.up_fraction is None else f", {100 * widest.up_fraction:.0f} % are up"
+        sentence += f"; with it {counted(widest.at_risk, 'call')} do not hold, {widest.appear:,} are new{up}"
+    return Verdict(Status.PASS, f"{sentence}.", HOLD if widest.at_risk else NOTHING, calls_at_risk=0)
 
 
 @dataclass(frozen=True)
@@ -198,30 +201,29 @@ def _alarms(result: Normalization) -> list[Alarm]:
     beyond = [m for m in result.methods if abs(nearest(m.shift)) >= SHIFT_LIMIT]
     if beyond:
         method = max(beyond, key=lambda m: abs(nearest(m.shift)))
-        advice = "Say which normalisation was used and why, and which calls hold under both (table)."
+        advice = HOLD
         if method.name == SPIKE_INS:
-            advice = "Either most genes changed, or spike-ins were added unevenly: no other method can tell."
+            advice = UNEVEN
         elif method.name == CONTROLS:
             advice = "Trust the control genes only if they are known not to change here."
+        turned = f", {counted(method.turn, 'call')} the other way round" if method.turn else ""
         sentence = (
             f"By {method.name} all fold changes move by {_moved(method.shift, SHIFT_LIMIT)}, and {method.n_up:,} genes "
-            f"are up, {method.n_down:,} down."
+            f"are up, {method.n_down:,} down{turned}."
         )
-        alarms.append(Alarm(sentence, advice, method.vanish))
+        alarms.append(Alarm(sentence, advice, method.at_risk))
     if abs(nearest(result.dispersion_shift)) >= DISPERSION_LIMIT:
         other = result.recentred
         after = f"; recentred, {other.n_up:,} genes are up and {other.n_down:,} down" if other else ""
         moved = _moved(result.dispersion_shift, DISPERSION_LIMIT)
         sentence = f"Unequal dispersions move all fold changes by {moved}{after}."
-        alarms.append(Alarm(sentence, "Recentre: `dediag fit --recentre`.", other.vanish if other else 0))
+        alarms.append(Alarm(sentence, "Recentre: `dediag fit --recentre`.", other.at_risk if other else 0))
     if abs(nearest(result.composition)) >= COMPOSITION_LIMIT:
         sentence = (
             f"Normalised to the total, as CPM and FPKM are, all fold changes would move by "
             f"{_moved(result.composition, COMPOSITION_LIMIT)}: the groups' reads are composed differently."
         )
-        advice = (
-            "Do not compare CPM, FPKM or TPM between these groups; the table names the genes that take up the reads."
-        )
+        advice = "Do not compare CPM, FPKM or TPM between these groups; the table names the genes that take the reads."
         alarms.append(Alarm(sentence, advice, 0))
     return alarms
 
@@ -247,6 +249,8 @@ def metrics(result: Normalization) -> list[Metric]:
         Metric("n_reference_genes", result.n_reference_genes, unit="genes"),
         _metric("composition_shift_log2", result.composition, COMPOSITION_LIMIT),
         _metric("spike_in_shift_log2", spikes, SHIFT_LIMIT),
+        Metric("max_shift_up_fraction", None if result.widest is None else result.widest.up_fraction),
+        Metric("max_shift_calls_lost", None if result.widest is None else result.widest.at_risk),
         Metric("mode_log2", result.mode if np.isfinite(result.mode) else None, unit="log2"),
     ]
 
@@ -259,15 +263,12 @@ def _metric(name: str, shift: Estimate, limit: float) -> Metric:
 def tables(result: Normalization) -> list[Table]:
     """Methods; samples."""
     shown = [*result.methods, *([result.recentred] if result.recentred else [])]
-    rows = [(m.name, m.n_genes, m.mean_count, *m.shift, m.n_up, m.n_down, m.vanish, m.appear) for m in shown]
-    names = "method n_genes mean_count shift_log2 shift_low shift_high n_up n_down calls_that_vanish calls_that_appear"
-    columns = {name: [row[k] for row in rows] for k, name in enumerate(names.split())}
     return [
         Table(
             "methods",
             f"What other size factors do to this fit ({result.own}): shift of all fold changes with its 99 % interval, "
             "and the calls of a fit with them. n_genes and mean_count: the genes that carry the factors.",
-            columns,
+            columns(shown),
         ),
         Table(
             "samples",

@@ -14,6 +14,8 @@ from dediag.model.size_factors import centred, size_factors
 from dediag.stats.zero_point import group_difference
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from dediag.model.nbfit import NBFit
@@ -40,6 +42,17 @@ class Normalisation:
     n_down: int
     vanish: int  # calls of the main fit that are none here
     appear: int
+    turn: int  # calls of both, in opposite directions
+
+    @property
+    def up_fraction(self) -> float | None:
+        """Share of the calls that are up; None without calls."""
+        return self.n_up / (self.n_up + self.n_down) if self.n_up + self.n_down else None
+
+    @property
+    def at_risk(self) -> int:
+        """Calls of the main fit that do not hold."""
+        return self.vanish + self.turn
 
 
 def normalisations(fit: NBFit) -> tuple[Normalisation, ...]:
@@ -64,6 +77,22 @@ def normalisations(fit: NBFit) -> tuple[Normalisation, ...]:
     return tuple(found)
 
 
+def columns(methods: Sequence[Normalisation]) -> dict[str, list[object]]:
+    """The ways to normalise as a table."""
+    shifts = zip(*(method.shift for method in methods), strict=True)
+    return {
+        "method": [m.name for m in methods],
+        "n_genes": [m.n_genes for m in methods],
+        "mean_count": [m.mean_count for m in methods],
+        **dict(zip(("shift_log2", "shift_low", "shift_high"), map(list, shifts), strict=True)),
+        "n_up": [m.n_up for m in methods],
+        "n_down": [m.n_down for m in methods],
+        "calls_that_vanish": [m.vanish for m in methods],
+        "calls_that_appear": [m.appear for m in methods],
+        "calls_that_turn": [m.turn for m in methods],
+    }
+
+
 def group_shift(fit: NBFit, log2_factors: Array) -> Estimate:
     """Log2 by which size factors (n_samples,) that are so much larger than the fit's move all fold changes."""
     test, reference = (fit.group_mask(str(level)) for level in (fit.contrast.test, fit.contrast.reference))
@@ -78,6 +107,7 @@ def against(fit: NBFit, other: NBFit, name: str, n_genes: int, mean_count: float
     return Normalisation(
         name, n_genes, mean_count, group_shift(fit, change), n_up, int(after.sum()) - n_up,
         int((before & ~after).sum()), int((after & ~before).sum()),
+        int((before & after & (fit.lfc * other.lfc < 0.0)).sum()),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dediag.finding import Finding, Status
 from dediag.report.plain import plain
 from dediag.report.wording import STATUS_WORDS, number, percent
 from dediag.rounding import counted, listed
-from dediag.synthesis import ranked
+from dediag.synthesis import Explanation, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dediag.finding import Metric
     from dediag.report.report import Report, Stratum
 
+SPLIT = "sign_asymmetry"  # what most readers come for
 TOP = 3  # findings on the first page
 PASSED = 4  # passes named there when fewer than TOP findings ask for anything
 NOTHING_TO_DO = "Nothing to do."  # an advice that need not be repeated beside a pass
@@ -35,9 +36,9 @@ SECTIONS = (  # as in the catalogue of diagnostics; what is not listed comes las
 
 
 def by_importance(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings that ask something of the reader: worst status first, then most calls at risk, then as given."""
+    """Findings that ask something of the reader: worst status first, a lean of the calls, most calls at risk."""
     asking = [finding for finding in findings if finding.status.severity > 0]
-    return sorted(asking, key=lambda f: (-f.status.severity, -(f.calls_at_risk or 0)))
+    return sorted(asking, key=lambda f: (-f.status.severity, f.id != SPLIT, -(f.calls_at_risk or 0)))
 
 
 def risk(finding: Finding) -> str:
@@ -76,7 +77,28 @@ def lead(report: Report) -> str:
         return "Something is surprising here, and the evidence in this report supports none of the candidates."
     best = [explanation for explanation in supported if explanation.support == supported[0].support]
     names = listed([explanation.id.replace("_", " ") for explanation in best])
+    if supported[0].support == "weak":
+        return f"None of the candidate explanations has more than weak support ({names})."
     return f"Best supported of the candidate explanations: {names} ({supported[0].support})."
+
+
+def asked(report: Report) -> str:
+    """The question that the candidate explanations answer."""
+    split = next((finding for finding in report.findings if finding.id == SPLIT), None)
+    calls = report.fit.n_up + report.fit.n_down
+    if split is None or split.status.severity <= 0 or not calls:
+        return "What could be behind the warnings?"
+    up = report.fit.n_up / calls
+    expected = next((m.value for m in split.metrics if m.name == "expected_up_fraction"), None)
+    if isinstance(expected, (int, float)) and up < expected:
+        return f"What could make {100 * (1 - up):.0f} % of the calls go down?"
+    return f"What could make {100 * up:.0f} % of the calls go up?"
+
+
+def explanations(report: Report) -> list[Explanation]:
+    """The candidate explanations, the best supported first."""
+    supported = ranked(report.explanations)
+    return [*supported, *(e for e in report.explanations if e not in supported)]
 
 
 def overall(report: Report) -> Status:

@@ -43,7 +43,7 @@ def _first_page(report: Report) -> str:
     parts = [
         f"# {test} over {reference}: {digest.heading(report).lower()}",
         f"Overall status: **{overall}** ({digest.tally(report.findings)}). {digest.remark(report)}".rstrip(),
-        "\n".join(_line(finding) for finding in ranked[: digest.TOP]),
+        "\n".join([*(_line(finding) for finding in ranked[: digest.TOP]), *_more(ranked[digest.TOP :])]),
         groups,
         "\n".join(f"- Note: {_safe(notice)}." for notice in report.fit.notices),
         "```\n" + "\n".join(digest.summary_lines(report)) + "\n```",
@@ -51,11 +51,15 @@ def _first_page(report: Report) -> str:
         f"Not given, and what that disables: {_safe(digest.absent(report))}" if report.inputs.absent else "",
     ]
     if report.explanations:
-        lines = [f"- {label(e.id)} ({e.support}): {_sentence(e.statement)}" for e in report.explanations]
-        parts.append(f"## What could explain it\n\n{digest.lead(report)}\n\n" + "\n".join(lines))
+        lines = [f"- {label(e.id)} ({e.support}): {_sentence(e.statement)}" for e in digest.explanations(report)]
+        parts.append(f"## {digest.asked(report)}\n\n{digest.lead(report)}\n\n" + "\n".join(lines))
     elif digest.lead(report):
         parts.append(digest.lead(report))
     return "\n\n".join(part for part in parts if part)
+
+
+def _more(findings: Sequence[Finding]) -> list[str]:
+    return [f"- And below: {', '.join(_code(finding.id) for finding in findings)}."] if findings else []
 
 
 def _line(finding: Finding) -> str:

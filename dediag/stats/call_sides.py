@@ -56,6 +56,11 @@ class Sides:
             "up_share": [self.up_fraction_below, self.up_fraction_above],
         }
 
+    def differ(self, least: float, p: float) -> bool:
+        """Whether the up-fractions of both sides are so far apart, and Fisher's test of that below p."""
+        low, high = self.up_fraction_below, self.up_fraction_above
+        return low is not None and high is not None and abs(low - high) >= least and self.lean_p < p
+
     @property
     def lean_p(self) -> float:
         """p-value of Fisher's exact test that both sides have the same up-fraction."""

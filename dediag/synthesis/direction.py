@@ -14,6 +14,7 @@ from dediag.synthesis.evidence import (
     layers_of,
     lean_of,
     limit,
+    metric,
     percent,
     surely,
     value,
@@ -22,7 +23,7 @@ from dediag.synthesis.evidence import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dediag.finding import Finding
+    from dediag.finding import Finding, Metric
     from dediag.synthesis.evidence import Known, Lean, Weighed
 
 NOMINAL = 0.05  # error rate: below it no shift makes calls too many
@@ -87,12 +88,18 @@ def normalization(known: Known) -> Weighed | None:
         support, said = "strong", [finding.headline]
     elif abs(surely(finding, "max_shift_log2")) >= most:
         support = "moderate"
-    if balancing is not None and lean_of(known) is not None:
-        said.append(f"The list would be balanced at {_log2(balancing)}.")
-        if support == "none" and _share(widest, balancing) >= HALF:
+    lean, other = lean_of(known), value(finding, "max_shift_up_fraction")
+    if balancing is not None and lean is not None:
+        said.append(f"As many would be up as down at {_log2(balancing)}.")
+        part = _share(widest, balancing)
+        if other is not None:
+            part = min(max((lean.observed - other) / (lean.observed - lean.expected), 0.0), 1.0)
+            here = f"{percent(lean.observed)} here, {percent(lean.expected)} expected"
+            said.append(f"With the one that moves them most {percent(other)} of the calls are up ({here}).")
+        if support == "none" and part >= HALF:
             support = "weak"
-            said.append(f"So the choice of a method could make up {percent(_share(widest, balancing))} of the lean.")
-        elif support == "moderate" and _share(widest, balancing) < HALF:
+            said.append(f"So the choice of a method could make up {percent(part)} of the lean.")
+        elif support == "moderate" and part < HALF:
             support = "weak"
             said.append("So the choice of a method makes less than half of the lean.")
     composed = value(finding, "composition_shift_log2")
@@ -157,8 +164,12 @@ def noise_floor(known: Known) -> Weighed | None:
     lean, judged = lean_of(known), JUDGED[finding.status]
     low, high = value(finding, "up_fraction_below"), value(finding, "up_fraction_above")
     said = [finding.headline] if finding.status is not Status.PASS else []
+    rest = [value(finding, f"uncalled_up_fraction_{side}") for side in ("below", "above")]
+    if finding.status is Status.PASS and rest[0] is not None and rest[1] is not None:
+        up = f"{percent(rest[0])} below the floor, {percent(rest[1])} above it"
+        said.append(f"Of the genes that are not called fold changes above zero have {up}.")
     if below == 0:
-        said.append("No call lies below the floor of either group.")
+        said.append("No call lies below the floor of either group, so it does not make the list.")
     elif finding.status is Status.PASS:
         verb = "is" if below == 1 else "are"
         said.append(f"Below the higher group's floor there {verb} {counted(int(below), 'call')}.")
@@ -201,20 +212,41 @@ def _part_of_the_lean(lean: Lean, judged: Support, below: float, low: float | No
     return "weak" if judged == "none" else "strong" if hardly else judged
 
 
+def _between(share: Metric) -> str:
+    """` (48 % to 60 %)`, the interval of a share."""
+    return "" if share.low is None or share.high is None else f" ({percent(share.low)} to {percent(share.high)})"
+
+
+def _no_lean(finding: Finding | None) -> Weighed | None:
+    """What a split as the design gives it says about one-sided regulation."""
+    observed, given = value(finding, "up_fraction"), metric(finding, "expected_up_fraction")
+    if observed is None or given is None or given.value is None:
+        return None
+    return "none", (
+        f"Not needed: {percent(observed)} of the calls are up, and this design gives {percent(float(given.value))}"
+        f"{_between(given)} with as many true rises as falls. Not excluded either: a share of one-sided effects that "
+        "keeps the split within that interval cannot be told from none."
+    )
+
+
 def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
     """What remains of an asymmetry above the floors; not named where the floors are unknown."""
     lean, floor = lean_of(known), known.get("noise_floor")
     above = value(floor, "up_fraction_above")
-    if lean is None or above is None:
+    if lean is None:
+        return _no_lean(known.get("sign_asymmetry"))
+    if above is None:
         return None
     firm = {name: support for name, support in others.items() if support in ("moderate", "strong")}
-    said = [f"Above the floors {percent(above)} of the calls are up, where the design gives {percent(lean.expected)}."]
-    layers = [layer for layer in layers_of(known) if layer.excess(lean) > 0.0]
-    if total := sum(layer.excess(lean) for layer in layers):
-        high = sum(layer.excess(lean) for layer in layers if layer.low >= WELL_EXPRESSED)
+    given = metric(known.get("sign_asymmetry"), "expected_up_fraction")
+    span = "" if given is None else _between(given)
+    said = [f"Above the floors {percent(above)} of the calls are up; the design gives {percent(lean.expected)}{span}."]
+    excess = [(layer.excess(lean), layer.low >= WELL_EXPRESSED) for layer in layers_of(known)]
+    if (total := sum(n for n, _ in excess)) > 0.0:
+        high = sum(n for n, well in excess if well)
         said.append(
-            f"{percent(high / total)} of the calls beyond what the design gives have a base mean of "
-            f"{WELL_EXPRESSED:g} and more."
+            f"Of the {total:.0f} calls beyond what the design gives {high:.0f} have a base mean of {WELL_EXPRESSED:g} "
+            "and more (net of strata that lean the other way)."
         )
     persists = lean.sign * (above - lean.expected) > 0.0
     rivals = listed(list(firm))

@@ -66,7 +66,8 @@ def one_sample(known: Known) -> Weighed | None:
         support = "weak"
         said.append("That is too little to make the lean.")
     if support != "none" and said:
-        said.append("To settle it: the same audit with `--drop-samples`.")
+        name = "" if worst is None else f" {worst}"
+        said.append(f"To settle it: the same audit with `--drop-samples{name}`.")
     return support, " ".join(said) or judged[0].headline
 
 
@@ -92,7 +93,11 @@ def batch(known: Known) -> Weighed | None:
         most = limit(nulls, "mock_split_size_p90")
         if most is not None and tail >= most:
             support = "moderate"
-        said.append(f"One mock split in ten of one group has p < .05 in {percent(tail)} of the genes or more.")
+        limited = "" if most is None else f" (limit {percent(most)})"
+        said.append(
+            f"Of splits within one group, where nothing differs, one in ten has p < .05 in {percent(tail)} of the "
+            f"genes or more{limited}. A batch that coincides with the groups cannot be seen."
+        )
     most = limit(shape, "right_excess")
     if hill is not None and cleared is not None and most is not None and hill >= most:
         # as p_value_shape has it: half of the hill, and not where unequal dispersions make half of it by themselves
@@ -110,4 +115,7 @@ def misfit(known: Known) -> Weighed | None:
     """Whether the counts, or the fit, are what the model takes them for."""
     judged = [known[i] for i in ("convergence", "goodness_of_fit") if i in known]
     worst = max(judged, key=lambda finding: finding.status.severity)
-    return JUDGED[worst.status], worst.headline
+    support: Support = JUDGED[worst.status]
+    if lean_of(known) is None or support == "none":
+        return support, worst.headline
+    return "weak", f"{worst.headline} That has no direction, so it does not make the calls lean by itself."

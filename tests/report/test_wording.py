@@ -73,9 +73,9 @@ def test_strata() -> None:
     ]  # fmt: skip
 
 
-def test_worst_first_then_most_calls_at_risk(report) -> None:
+def test_worst_first_then_the_lean_then_most_calls_at_risk(report) -> None:
     assert [f.id for f in by_importance(report.findings)] == [
-        "log_scale_tests", "heteroskedasticity", "noise_floor", "sign_asymmetry",
+        "log_scale_tests", "heteroskedasticity", "sign_asymmetry", "noise_floor",
     ]  # fmt: skip
 
 
