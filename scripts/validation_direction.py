@@ -53,8 +53,9 @@ SMALL = ((5, 20), (6, 15), (10, 10), (20, 8))
 SILENT = Population(log_mean=2.5, log_mean_sd=2.5)  # half of the genes below a mean count of 12: floors matter
 BOOTSTRAPS = 20
 PARTS = ("expected", "module", "skewed", "causes")
-MODULE = 0.1  # share of the genes that share one factor ...
+MODULE = 0.3  # share of the genes that share one factor ...
 MODULE_SD = 1.0  # ... of this log2 standard deviation over samples
+MODULE_EFFECTS = 0.05  # share of all genes with an effect, up or down by chance
 
 # planted cause -> explanation that is right, group sizes, population, faults
 CAUSES: Mapping[str, tuple[str, Sequence[tuple[int, int]], Population, Mapping[str, float]]] = {
@@ -132,7 +133,7 @@ def module_cohort(k: int, n_genes: int) -> dict[str, Any]:
     kernels.set_threads(1)
     n_test, n_reference = SMALL[k % len(SMALL)]
     cohort, truth = simulate(
-        n_genes=n_genes, n_test=n_test, n_reference=n_reference, seed=FIRST_SEED + k, effect_share=0.2
+        n_genes=n_genes, n_test=n_test, n_reference=n_reference, seed=FIRST_SEED + k, effect_share=MODULE_EFFECTS
     )
     rng = np.random.default_rng([FIRST_SEED, k])
     module = rng.random(n_genes) < MODULE
@@ -271,7 +272,7 @@ def as_markdown(found: dict[str, list[dict[str, Any]]], n_genes: int) -> str:
         *(
             f"| {what} | {alarms[kind][0]} | {alarms[kind][1]} | {len(found[kind])} |"
             for kind, what in (
-                ("module", "symmetric effects, a module of a tenth of the genes that go together"),
+                ("module", f"symmetric effects, {MODULE:.0%} of the genes rise and fall together over samples"),
                 ("skewed", "all effects go down (a tenth of the genes)"),
             )
         ),
