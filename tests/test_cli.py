@@ -162,7 +162,7 @@ def test_gene_annotation_reaches_the_fit(tmp_path, inputs, annotation, capsys):
     assert "note: spike-ins: 20 genes; 1 more of " in err
     assert "20 with a known fold change" in err
     assert "note: size factors are estimated from 120 control genes" in err
-    cohort = dediag.read_cohort(*inputs, control_genes=annotation[3])
+    cohort = dediag.read_cohort(*inputs, control_genes=annotation[3], spike_ins=annotation[5])
     expected = dediag.fit(cohort, "~ group", ("group", "case", "control")).results
     table = pd.read_csv(tmp_path / "r.tsv", sep="\t", index_col="gene_id")
     pd.testing.assert_frame_equal(table, expected, rtol=1e-12)
@@ -547,6 +547,15 @@ def test_progress_without_a_terminal_is_a_line_for_each_step():
         progress("refits", 3, 3)
         progress("checks", 0, 0)
     assert said == ["dediag: refits", "dediag: checks"]
+
+
+def test_long_work_without_a_terminal_tells_how_far_it_is(monkeypatch):
+    said, clock = [], iter([100.0, 110.0, 121.0, 130.0, 142.0])
+    monkeypatch.setattr(bar.time, "monotonic", lambda: next(clock))
+    with bar.shown(said.append, quiet=False) as progress:
+        for done in range(1, 6):
+            progress("refits", 100 * done, 1000)
+    assert said == ["dediag: refits", "dediag: refits, 300 of 1,000", "dediag: refits, 500 of 1,000"]
 
 
 def test_progress_on_a_terminal(monkeypatch, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from dediag.progress import Progress
 
+EVERY = 20.0  # seconds between two lines on a long piece of work, where there is no bar
 LONGEST = 86_400.0  # seconds that a piece of work may take for all of it to count in its speed
 
 
@@ -29,13 +31,17 @@ def shown(say: Callable[[str], None], *, quiet: bool) -> Iterator[Progress]:
 
 
 def _lines(say: Callable[[str], None]) -> Progress:
-    last = ""
+    last, told = "", 0.0
 
     def progress(what: str, done: int, total: int) -> None:
-        nonlocal last
+        nonlocal last, told
+        now = time.monotonic()
         if what != last and (done < total or total == 0):
             say(f"dediag: {what}")
-            last = what
+            last, told = what, now
+        elif done < total and now - told >= EVERY:
+            say(f"dediag: {what}, {done:,} of {total:,}")
+            told = now
 
     return progress
 

@@ -308,18 +308,22 @@ def _draw_spike_ins(result: DetectionLimit, spikes: SpikeIns) -> Figure:
         drawing.cloud(right, mean, spikes.log10_p[row.index], style, label=label, size=22)
         if row.limit is not None:
             drawing.curve(right, 10.0**row.limit.log10_mean, row.limit.upper, style)
+            if row.limit.mean is not None:
+                drawing.reference_line(right, row.limit.mean, axis="x", role=style)
             nowhere = "all" if row.limit.always else "none"
             said.append(f"{label}: {nowhere if row.limit.mean is None else f'{row.limit.mean:.0f}'}")
     drawing.reference_line(right, math.log10(result.cutoff), label="cut-off")
     left.set(xscale="log", xlabel="base mean", ylabel="log2 fold change less offset", title="Known and estimated")
-    right.set(xscale="log", xlabel="base mean", ylabel="log10 p", title="Upper bounds of p", ylim=(-31, 2))
+    right.set(
+        xscale="log", xlabel="base mean", ylabel="log10 p, not below -30", title="Upper bounds of p", ylim=(-31, 2)
+    )
     drawing.legend(left, title="known log2 ratio")
     drawing.legend(right, title="known log2 ratio")
     return Figure(
         "spike_ins",
         drawing.to_svg(figure),
         "Left: fold changes of the spike-ins, lines at the known ratios. Right: p-values with the upper 90 % bound of "
-        "each ratio, which crosses the cut-off at that ratio's limit of detection.",
+        "each ratio (lines), which crosses the cut-off at that ratio's limit of detection (vertical line).",
         f"Limits of detection (base mean) by known log2 ratio: {'; '.join(said) or 'none'}.",
     )
 

@@ -182,7 +182,7 @@ def judge(result: Heteroskedasticity) -> Verdict:
         advice = "See null_calibration, which judges the simulated cohorts" if _simulated(result) else "Nothing to do"
         if size.value >= WARN_SIZE:
             advice = "Not decided, so wide is the interval: few samples, or a single one (see sample_quality)"
-        return Verdict(Status.PASS, f"{sentence}.", f"{advice}{_price(result)}.", calls_at_risk=0)
+        return Verdict(Status.PASS, f"{sentence}.", f"{advice}.{_price(result)}", calls_at_risk=0)
     if conservative:
         advice = f"Compare the list with the remedies: `{result.remedy}` finds what this test misses."
     else:
@@ -220,9 +220,9 @@ def _price(result: Heteroskedasticity) -> str:
     """What a remedy would cost where nothing asks for one."""
     if not (groups := result.remedies[0]).vanish:
         return ""
-    lost = f": group dispersions would lose {groups.vanish:,} of {counted(result.n_calls, 'call')}"
+    lost = f" With group dispersions {groups.vanish:,} of {counted(result.n_calls, 'call')} would be lost"
     of_them = f"{groups.to_caution:,} of them" if groups.to_difference else "all of them"
-    return f"{lost}, {of_them} because that test is more cautious, whatever the groups"
+    return f"{lost}, {of_them} because that test is more cautious, whatever the groups."
 
 
 def metrics(result: Heteroskedasticity) -> list[Metric]:

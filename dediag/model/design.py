@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -149,7 +150,10 @@ def _frame(
 
 def unknown_level(factor: str, level: str, levels: Sequence[str]) -> InputError:
     """The error for a level that a factor does not have; lists those that it has."""
-    return InputError(f"contrast: '{level}' is not a level of '{factor}'; its levels are: {', '.join(levels)}")
+    near = difflib.get_close_matches(level.casefold(), [name.casefold() for name in levels], n=1)
+    meant = next((name for name in levels if near and name.casefold() == near[0]), None)
+    ask = "" if meant is None else f"\ndid you mean '{meant}'?"
+    return InputError(f"contrast: '{level}' is not a level of '{factor}'; its levels are: {', '.join(levels)}{ask}")
 
 
 def check_rank(matrix: NDArray[np.float64], names: Sequence[str]) -> None:

@@ -49,6 +49,7 @@ FILE_NAME = re.compile(r".*[/\\].*|.*\.(txt|tsv|csv|tab|list)(\.(gz|bz2|xz|zip))
 VERSION = re.compile(r"\.\d+$")
 CONTROL_GENES = "control genes"
 NO_NUMBER = frozenset({"", "na", "nan", "n/a"})
+FEW_GENES = 10  # of which size factors are a median that one gene can move far
 LARGEST_LOG2 = 30.0  # no known fold change is larger; what is, is a concentration
 
 
@@ -81,6 +82,8 @@ def annotated(
         found = _listed(control_genes, cohort, CONTROL_GENES)
         cohort = replace(cohort, control_genes=frozen(found.mask, np.bool_))
         notes.extend(found.notes)
+        if (n := int(found.mask.sum())) < FEW_GENES:
+            notes.append(f"size factors rest on {_genes(n)} alone: too few to be sure of")
     if spike_ins is not None:
         found = _listed(spike_ins, cohort, "spike-ins", prefix=True)
         if found.mask.all():
@@ -88,6 +91,11 @@ def annotated(
         log2 = None if found.log2 is None else frozen(found.log2)
         cohort = replace(cohort, spike_ins=frozen(found.mask, np.bool_), spike_in_log2=log2)
         notes.extend(found.notes)
+        if log2 is None:
+            notes.append(
+                "spike-ins are taken to be added in equal amounts: where groups got different mixes, give a file"
+                " with the known log2 ratios"
+            )
     return cohort, tuple(notes)
 
 
@@ -142,7 +150,8 @@ def _length_table(path: str, cohort: Cohort) -> pd.DataFrame:
         numbers = [j for j, cell in enumerate(frame.iloc[0]) if j and _is_number(cell)]
         if len(numbers) != 1:
             raise InputError(
-                f"{path}: no column is called length, and none as a sample; there are: {shortened(header, 8)}\n"
+                f"{path}: no column is called 'length', and none has the name of a sample; there are: "
+                f"{shortened(header, 8)}\n"
                 "call the column with the lengths (base pairs) 'length'"
             )
         positions = numbers
@@ -254,7 +263,7 @@ def _found(
         )
     mask = np.zeros(cohort.n_genes, np.bool_)
     mask[position[known]] = True
-    note = f"{what}: {int(mask.sum()):,} genes"
+    note = f"{what}: {_genes(int(mask.sum()))}"
     if absent:
         note += f"; {len(absent):,} more of {where} are not in the counts ({shortened(absent)})"
     ratios = None
@@ -263,6 +272,10 @@ def _found(
         ratios[position[known]] = np.asarray(log2, dtype=np.float64)[known]
         note += f"; {int(np.isfinite(ratios).sum()):,} with a known fold change"
     return Listed(mask, ratios, (note,))
+
+
+def _genes(n: int) -> str:
+    return f"{n:,} gene" if n == 1 else f"{n:,} genes"
 
 
 def _why_apart(ids: Iterable[str], genes: pd.Index) -> str:
@@ -275,4 +288,4 @@ def _why_apart(ids: Iterable[str], genes: pd.Index) -> str:
         return "they differ in capital letters: write them alike"
     if set(genes) & set(listed):
         return "mend the ids, or leave these out"
-    return f"the counts have {shortened(genes)}; there are {shortened(listed)}: write the same ids in both"
+    return f"the counts have {shortened(genes)}; given are {shortened(listed)}: write the same ids in both"

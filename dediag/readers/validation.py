@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Drop = str | Sequence[str] | None  # "unmatched", or names of samples
 
 UNMATCHED = "unmatched"
+SWAPPED = 20  # times as many samples in the table as in the counts: these are genes
 TOTALS = re.compile(
     r"__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)|"
     r"N_(unmapped|multimapping|noFeature|ambiguous)"
@@ -159,6 +160,8 @@ def _reason(names: Sequence[str], table: pd.DataFrame) -> str:
         return "R has changed the names of the counts: read them with check.names=FALSE before writing, or mend them"
     if {name.casefold() for name in names} & {name.casefold() for name in table.index}:
         return "they differ in capital letters: write them alike"
+    if len(table) > SWAPPED * len(names) and table.shape[1] > 1:
+        return "are the two files swapped? the counts come first, then the sample table"
     if all(re.fullmatch(r"[\d.]+", name) for name in names):
         return "the first line of the counts looks like data: add a header with the names of the samples"
     return "write the same names in both; in the sample table they stand in the first column"

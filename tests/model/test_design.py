@@ -8,7 +8,7 @@ import pytest
 
 from dediag.cohort import InputError
 from dediag.model.contrasts import references, resolve
-from dediag.model.design import Design, build
+from dediag.model.design import Design, build, unknown_level
 
 
 def samples(**columns: list[object]) -> pd.DataFrame:
@@ -165,3 +165,9 @@ def test_a_missing_covariate_names_sample_and_column() -> None:
     with pytest.raises(InputError, match="'rin' has no value for sample 's1'"):
         made("~ rin + group", table=table)
     made("~ group", table=table)  # a column that the design does not use may have gaps
+
+
+def test_a_level_that_is_nearly_one_is_asked_for():
+    assert "did you mean 'covid'?" in str(unknown_level("group", "covdi", ["healthy", "covid"]))
+    assert "did you mean 'Covid'?" in str(unknown_level("group", "COVID", ["healthy", "Covid"]))
+    assert "did you mean" not in str(unknown_level("group", "sepsis", ["healthy", "covid"]))

@@ -79,12 +79,12 @@ def test_lengths_in_python(cohort):
         (lines("g\tlength", LENGTHS, genes=[*GENES[:3], "x", "y"]), "2 of the 5 genes .* such as 'ERCC-1'\nadd them"),
         (lines("g\tlength", LENGTHS, genes=[f"{g}.7" for g in GENES]), "5 of the 5 .*\n.*version after the point"),
         (lines("g\tlength", LENGTHS, genes=[g.lower() for g in GENES]), "5 of the 5 .*\nthey differ in capital"),
-        (lines("g\tlength", LENGTHS, genes=list("vwxyz")), "5 of the 5 .*\nthe counts have A, B, .*there are v, w"),
+        (lines("g\tlength", LENGTHS, genes=list("vwxyz")), "5 of the 5 .*\nthe counts have A, B, .*given are v, w"),
         (lines("g\tlength", [100, 0, 3, 4, 5]), "gene 'B' has the length '0'"),
         (lines("g\tlength", [100, "long", 3, 4, 5]), "gene 'B' has the length 'long'"),
         (lines("g\ts1\ts2", [1, 2, 3, 4, 5], [1, 2, 3, -4, 5]), "gene 'ERCC-1' has the length '-4' in sample 's2'"),
         (lines("g\tlength", LENGTHS) + "B\t2001\n", "gene 'B' has more than one length"),
-        (lines("g\tstart\tend", LENGTHS, LENGTHS), "no column is called length.*g, start, end"),
+        (lines("g\tstart\tend", LENGTHS, LENGTHS), "no column is called 'length'.*g, start, end"),
     ],
 )  # fmt: skip
 def test_bad_lengths(cohort, tmp_path, text, said):
@@ -103,7 +103,7 @@ def test_control_genes_in_a_file(cohort, tmp_path, header):
     (tmp_path / "genes").write_text(f"{header}C\nA\n")
     found, notes = annotated(cohort, control_genes=tmp_path / "genes")
     assert found.control_genes.tolist() == [True, False, True, False, False]
-    assert notes == ("control genes: 2 genes",)
+    assert notes[0] == "control genes: 2 genes"
 
 
 @pytest.mark.parametrize("given_genes", ["A,C", "A, C,", ["A", "C"], ("C", "A")])
@@ -123,6 +123,11 @@ def test_spike_ins_by_prefix_or_id(cohort, given_genes):
     assert found.spike_ins.tolist() == [False, False, False, True, True]
     assert found.spike_in_log2 is None
     assert "2 genes" in notes[0]
+    assert "taken to be added in equal amounts" in notes[1]
+
+
+def test_few_control_genes_are_told(cohort):
+    assert "size factors rest on 1 gene alone" in annotated(cohort, control_genes="A")[1][1]
 
 
 def test_an_id_is_no_prefix(cohort):

@@ -135,3 +135,10 @@ def test_input_is_not_changed():
     assert samples.index.tolist() == ["s3", "s2", "s1"]
     counts.iloc[0, 0] = 99
     assert cohort.counts[0, 0] == 1
+
+
+def test_swapped_files_are_asked_for():
+    counts = pd.DataFrame({"group": [1] * 100}, index=[f"g{k}" for k in range(100)])
+    samples = pd.DataFrame(np.ones((100, 3)), index=[f"x{k}" for k in range(100)], columns=list("abc"))
+    with pytest.raises(InputError, match="are the two files swapped"):
+        Cohort.from_frames(counts, samples)
