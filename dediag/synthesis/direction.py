@@ -166,8 +166,11 @@ def noise_floor(known: Known) -> Weighed | None:
     said = [finding.headline] if finding.status is not Status.PASS else []
     rest = [value(finding, f"uncalled_up_fraction_{side}") for side in ("below", "above")]
     if finding.status is Status.PASS and rest[0] is not None and rest[1] is not None:
-        up = f"{percent(rest[0])} below the floor, {percent(rest[1])} above it"
-        said.append(f"Of the genes that are not called fold changes above zero have {up}.")
+        leans = abs(rest[0] - rest[1]) >= DIFFERENT
+        why = ": low-expressed genes lean by themselves" if leans else ""
+        said.append(
+            f"Of the uncalled genes {percent(rest[0])} go up below the floor, {percent(rest[1])} above it{why}."
+        )
     if below == 0:
         said.append("No call lies below the floor of either group, so it does not make the list.")
     elif finding.status is Status.PASS:
@@ -245,7 +248,7 @@ def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
     if (total := sum(n for n, _ in excess)) > 0.0:
         high = sum(n for n, well in excess if well)
         said.append(
-            f"Of the {total:.0f} calls beyond what the design gives {high:.0f} have a base mean of {WELL_EXPRESSED:g} "
+            f"Of the {total:,.0f} calls beyond what the design gives {high:,.0f} have a base mean of {WELL_EXPRESSED:g} "
             "and more (net of strata that lean the other way)."
         )
     persists = lean.sign * (above - lean.expected) > 0.0
