@@ -189,7 +189,7 @@ def _ask(entry: Registered, study: Study) -> Finding:
             calls_at_risk=verdict.calls_at_risk,
             metrics=_complete(diagnostic.metrics(result), diagnostic.metric_names),
             tables=tuple(diagnostic.tables(result)),
-            figures=tuple(diagnostic.draw(result)),
+            figures=tuple(diagnostic.draw(result)) if study.settings.figures else (),
             explanation=entry.explanation,
             references=entry.references,
         )

@@ -49,6 +49,7 @@ def audit(
     bootstraps: int = AuditSettings.bootstraps,
     alpha: float = AuditSettings.alpha,
     all_genes: bool = AuditSettings.all_genes,
+    figures: bool = AuditSettings.figures,
     size_factors: Method | Array = "ratio",
     only: Iterable[str] | None = None,
     skip: Iterable[str] = (),
@@ -65,9 +66,10 @@ def audit(
     `command` and `sources` (counts file, samples file) are quoted in the report. The same seed gives the same report,
     wherever refits are computed: by this process, by so many `workers` (processes of joblib, in the backend that
     `joblib.parallel_config` names), or by those of a dask `scheduler` ("tcp://host:port"). `cache`: keep finished
-    refits in the user's cache folder, and take them from there. Raises InputError for what only the user can mend.
+    refits in the user's cache folder, and take them from there. `figures`: draw them. Raises InputError for
+    what only the user can mend.
     """
-    settings = AuditSettings(draws, draw_size, permutations, bootstraps, alpha, all_genes)
+    settings = AuditSettings(draws, draw_size, permutations, bootstraps, alpha, all_genes, figures)
     with execution(workers=workers, scheduler=scheduler, cache=cache) as how:
         done = auditing.audit(
             cohort, design, contrast, seed=seed, settings=settings, size_factors=size_factors, only=only, skip=skip,

@@ -15,3 +15,4 @@ class AuditSettings:
     bootstraps: int = 50  # simulated cohorts
     alpha: float = 0.1  # adjusted p below which a gene is called
     all_genes: bool = False  # glm_agreement: every gene instead of a stratified sample
+    figures: bool = True  # drawn; they take more than half the time of a small audit

@@ -63,7 +63,7 @@ class Trial:
         )
         report = dediag.audit(
             cohort, "~ group", ("group", "case", "control"), seed=self.seed, draws=DRAWS, bootstraps=DRAWS,
-            permutations=PERMUTATIONS, cache=False, only=[self.diagnostic] if self.diagnostic else None,
+            permutations=PERMUTATIONS, cache=False, figures=False, only=[self.diagnostic] if self.diagnostic else None,
         )  # fmt: skip
         return {
             f.id: Outcome(

@@ -179,7 +179,7 @@ def first_cause(trial: tuple[str, int], n_genes: int) -> dict[str, Any]:
     given = {"size_factors": total / np.exp(np.log(total).mean())} if right == "normalization" else {}
     report = dediag.audit(
         cohort, "~ group", CONTRAST, seed=k, draws=BOOTSTRAPS, bootstraps=BOOTSTRAPS, permutations=BOOTSTRAPS,
-        cache=False, skip=NOT_ASKED, **given,
+        cache=False, figures=False, skip=NOT_ASKED, **given,
     )  # fmt: skip
     candidates = explain(report.findings)
     supported = ranked(candidates)

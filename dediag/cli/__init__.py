@@ -157,6 +157,7 @@ def _audited(
         report = audit(
             cohort, args.design, args.contrast, seed=args.seed, draws=args.draws, draw_size=args.draw_size,
             permutations=args.permutations, bootstraps=args.bootstraps, alpha=args.alpha, all_genes=args.all_genes,
+            figures=args.figures,
             size_factors=args.size_factors, only=args.only, skip=args.skip, workers=args.workers,
             scheduler=args.scheduler, cache=args.cache, progress=progress,
             command=shlex.join(["dediag", *args.words]), sources=sources,

@@ -197,6 +197,7 @@ def _amount(command: Parser) -> None:
     add("--bootstraps", type=_whole(1), default=50, metavar="N", help="simulated cohorts (50)")
     add("--only", type=_names, metavar="IDS", help="these diagnostics only, comma-separated")
     add("--skip", type=_names, default=(), metavar="IDS", help="all diagnostics but these")
+    add("--no-figures", dest="figures", action="store_false", help="numbers, tables and words alone, which is quicker")
     add("--all-genes", action="store_true", help="glm_agreement: every gene instead of a stratified sample")
     add("--overwrite", action="store_true", help="replace the report in a folder that is not empty")
     add("--fail-on", choices=("warn", "fail", "never"), default="never", help="exit 1 at this status or worse (never)")

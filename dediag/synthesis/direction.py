@@ -248,8 +248,8 @@ def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
     if (total := sum(n for n, _ in excess)) > 0.0:
         high = sum(n for n, well in excess if well)
         said.append(
-            f"Of the {total:,.0f} calls beyond what the design gives {high:,.0f} have a base mean of {WELL_EXPRESSED:g} "
-            "and more (net of strata that lean the other way)."
+            f"Of the {total:,.0f} calls beyond what the design gives {high:,.0f} have a base mean of "
+            f"{WELL_EXPRESSED:g} and more (net of strata that lean the other way)."
         )
     persists = lean.sign * (above - lean.expected) > 0.0
     rivals = listed(list(firm))
