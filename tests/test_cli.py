@@ -377,6 +377,19 @@ def test_render_of_no_report(tmp_path, capsys):
     assert "report.json" in capsys.readouterr().err
 
 
+def test_an_audit_without_figures_says_the_same(tmp_path, inputs):
+    words = ["audit", *inputs, *DESIGN, "--only", "noise_floor", "--quiet"]
+    assert main([*words, "-o", str(tmp_path / "with")]) == 0
+    assert main([*words, "--no-figures", "-o", str(tmp_path / "without")]) == 0
+    found = [json.loads((tmp_path / name / "report.json").read_text())["findings"] for name in ("with", "without")]
+    for one, other in zip(*found, strict=True):
+        assert other["figures"] == []
+        assert one["headline"] == other["headline"]
+        assert one["metrics"] == other["metrics"]
+    assert any(one["figures"] for one in found[0])
+    assert not list((tmp_path / "without").rglob("*.svg"))
+
+
 @pytest.mark.parametrize(
     ("status", "fail_on", "code"),
     [

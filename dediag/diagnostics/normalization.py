@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-# Limits on the nearer end of each interval (log2). reports/validation_direction has the alarms of healthy cohorts.
+# Limits on the nearer end of each interval (log2); reports/validation_direction lists alarms of healthy cohorts.
 SHIFT_LIMIT = 0.1  # another method: eight real data sets have up to .08
 DISPERSION_LIMIT = 0.05  # that of heteroskedasticity
 COMPOSITION_LIMIT = 0.3  # the total: of 150 healthy cohorts of 800 genes the widest shift was .24
