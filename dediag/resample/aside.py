@@ -29,6 +29,7 @@ class Stopped(Exception):  # noqa: N818 - a message to the thread, not an error
 
 AT_A_TIME = 2  # plans
 PATIENCE = 4.0  # seconds that Ctrl-C and SIGTERM wait for the blocks at hand, so that they are kept
+GLANCE = 0.5  # seconds between two looks at what is awaited
 THREADS = "refits"  # what the names of the threads begin with
 
 
@@ -86,6 +87,8 @@ class Aside:
     def failure(self, plan: Plan) -> Exception | None:
         """Why this plan could not be run, or None, once it is finished."""
         if plan in self._started:
+            while not self._started[plan].done():  # a signal that another thread receives does not end a long wait
+                wait([self._started[plan]], GLANCE)
             self._started[plan].result()
         return self._broken.get(plan)
 
