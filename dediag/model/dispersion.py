@@ -150,6 +150,27 @@ def shrink(
 
 
 @dataclass(frozen=True)
+class OwnDispersion:
+    """Gene-wise dispersions of one group, from its own samples, and their trend; rows are those with counts in it."""
+
+    level: str
+    rows: NDArray[np.int64]  # (n_rows,) of the genes
+    n_genes: int
+    first: GeneWise  # (n_rows,) with the group's own means
+    df: float  # residual degrees of freedom in the group: samples less the coefficients' share that they bear
+    share: float  # of the determinant that counts
+    trend: Trend
+    data: Data
+    space: Space
+
+    def over_all(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values of the rows (n_rows,) at their places among all genes: (n_genes,), NaN elsewhere."""
+        whole = np.full(self.n_genes, np.nan)
+        whole[self.rows] = part
+        return frozen(whole)
+
+
+@dataclass(frozen=True)
 class GroupDispersion:
     """Dispersions of one group, from its own samples; arrays over all genes, NaN where the group has no counts."""
 
@@ -166,6 +187,25 @@ class GroupDispersion:
 
 def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     """Gene-wise and shrunken dispersions of the samples of one level of the contrast factor, own trend and prior.
+
+    Raises ValueError as `own_dispersions` does.
+    """
+    own = own_dispersions(fit, level)
+    gene, mean = own.first.dispersion, own.first.base_mean
+    values = own.trend(mean)
+    residual = log_residual_variance(gene, values)
+    prior_var = prior_variance(gene, values, round(own.df))
+    shrunken = shrink(own.data, own.space, own.first, values, prior_var, residual, reference=False, share=own.share)
+    outlier = np.zeros(own.n_genes, np.bool_)
+    outlier[own.rows] = shrunken.outlier
+    return GroupDispersion(
+        level, own.over_all(gene), own.over_all(values), own.over_all(shrunken.final), own.over_all(mean),
+        frozen(outlier, np.bool_), prior_var, own.df, own.trend,
+    )  # fmt: skip
+
+
+def own_dispersions(fit: NBFit, level: str) -> OwnDispersion:
+    """Gene-wise dispersions of the samples of one level of the contrast factor, and their own trend.
 
     Means come from the full design (the main fit's), the likelihood from the group's samples, its determinant from
     the columns of the design that vary or stay within the group. A coefficient that both groups share takes only a part
@@ -207,23 +247,8 @@ def group_dispersions(fit: NBFit, level: str) -> GroupDispersion:
     first = GeneWise(mean, variance, start, cell_mean, start, np.zeros(start.size, np.int64), unknown, unknown.copy())
     dispersion, tries = search(data, space, first, reference=False, share=share)
     trend = group_trend(mean, dispersion, profiles(data, space, cell_mean, share), fit.trend)
-    values = trend(mean)
-    residual = log_residual_variance(dispersion, values)
-    prior_var = prior_variance(dispersion, values, round(df))
     first = replace(first, dispersion=dispersion, tries=tries)
-    shrunken = shrink(data, space, first, values, prior_var, residual, reference=False, share=share)
-
-    def over_all(part: NDArray[np.float64]) -> NDArray[np.float64]:
-        whole = np.full(n_genes, np.nan)
-        whole[rows] = part
-        return frozen(whole)
-
-    outlier = np.zeros(n_genes, np.bool_)
-    outlier[rows] = shrunken.outlier
-    return GroupDispersion(
-        level, over_all(dispersion), over_all(values), over_all(shrunken.final), over_all(mean),
-        frozen(outlier, np.bool_), prior_var, df, trend,
-    )  # fmt: skip
+    return OwnDispersion(level, rows, n_genes, first, df, share, trend, data, space)
 
 
 def profiles(data: Data, space: Space, cell_mean: NDArray[np.float64], share: float) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ USABLE = 1e-6  # smallest gene-wise dispersion that enters the estimate
 SMALLEST_VARIANCE = 0.25
 FEW_DF = 3  # up to here the residuals are too skewed for their MAD
 MAD_FACTOR = 1.4826
+FINE = np.linspace(0.0, 8.0, 1000)  # prior variances to choose from
 
 
 def log_residual_variance(dispersion: NDArray[np.float64], trend: NDArray[np.float64]) -> float:
@@ -52,26 +53,34 @@ def _histograms() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.
 
 def _matched(residual: NDArray[np.float64], df: int) -> float:
     """The prior variance whose simulated residuals are closest (Kullback-Leibler) to the observed ones, smoothed."""
-    df_column, variance, density = _histograms()
-    use = df_column == df
-    x, densities = variance[use], density[use]
+    df_column, _, density = _histograms()
+    densities = density[df_column == df]
     inside = residual[(residual > -10.0) & (residual < 10.0)]
     # bins are closed on the right, as in the tables
     counts = np.bincount(np.clip(np.ceil((inside + 10.0) / 0.5).astype(int) - 1, 0, 39), minlength=40)
     observed = counts / (counts.sum() * 0.5)
-    divergence = np.empty(x.size)
+    divergence = np.empty(len(densities))
     for i, drawn in enumerate(densities):
         cells = np.concatenate([observed, drawn])
         small = cells[cells > 0.0].min()
         divergence[i] = np.sum(observed * (np.log(observed + small) - np.log(drawn + small)))
-    fine = np.linspace(0.0, 8.0, 1000)
-    return float(fine[np.argmin(loess(x, divergence, fine, span=0.2))])
+    return float(FINE[np.argmin(_smoother(df) @ divergence)])
 
 
-def loess(x: NDArray[np.float64], y: NDArray[np.float64], at: NDArray[np.float64], span: float) -> NDArray[np.float64]:
-    """Local quadratic regression, tricube weights over the nearest `span` of the points. Cleveland, Devlin (1988)."""
+@cache
+def _smoother(df: int) -> NDArray[np.float64]:
+    """The matrix that smooths the divergences at the tables' prior variances, and reads them off at FINE."""
+    df_column, variance, _ = _histograms()
+    return loess_matrix(variance[df_column == df], FINE, span=0.2)
+
+
+def loess_matrix(x: NDArray[np.float64], at: NDArray[np.float64], span: float) -> NDArray[np.float64]:
+    """Local quadratic regression, tricube weights over the nearest `span` of the points. Cleveland, Devlin (1988).
+
+    What it gives at `at` is this matrix (n_at, n_points) times the values at x (n_points,).
+    """
     neighbours = int(np.floor(x.size * span + 1e-5))
-    fitted = np.empty(at.size)
+    matrix = np.zeros((at.size, x.size))
     for i, centre in enumerate(at):
         distance = np.abs(x - centre)
         width = np.partition(distance, neighbours - 1)[neighbours - 1]
@@ -80,5 +89,5 @@ def loess(x: NDArray[np.float64], y: NDArray[np.float64], at: NDArray[np.float64
         u = x[near] - centre
         root = np.sqrt(weight[near])
         X = np.column_stack([np.ones_like(u), u, u * u])
-        fitted[i] = np.linalg.lstsq(X * root[:, None], y[near] * root, rcond=None)[0][0]
-    return fitted
+        matrix[i, near] = np.linalg.pinv(X * root[:, None])[0] * root
+    return matrix

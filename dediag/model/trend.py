@@ -82,39 +82,46 @@ def group_trend(
         raise TrendError(NO_GENE)
     usable = mean >= SMALLEST_TREND_MEAN if (mean >= SMALLEST_TREND_MEAN).any() else np.ones(mean.size, np.bool_)
     trend = common
+    curves = np.ascontiguousarray(CubicSpline(PROFILE_AT, profile, axis=1).c.T)  # (n_rows, n_alphas - 1, 4)
     for _ in range(2):  # the second time without outliers
-        trend = _most_likely(mean[usable], profile[usable], trend)
+        trend = _most_likely(mean[usable], curves[usable], trend)
         usable &= dispersion <= OUTLYING * trend(mean)
         if not usable.any():
             break
     return trend
 
 
-def _most_likely(mean: NDArray[np.float64], profile: NDArray[np.float64], start: Trend) -> Trend:
-    """The trend of start's shape with the largest sum of the genes' profiles (n_rows, n_alphas)."""
+def _most_likely(mean: NDArray[np.float64], curves: NDArray[np.float64], start: Trend) -> Trend:
+    """The trend of start's shape with the largest sum of the genes' profiles, cubics between each two of PROFILE_AT.
+
+    curves: (n_rows, n_alphas - 1, 4) coefficients, highest power first.
+    """
     at = np.log(np.clip(start(mean), np.exp(PROFILE_AT[0]), np.exp(PROFILE_AT[-1])))
-    curves = np.ascontiguousarray(CubicSpline(PROFILE_AT, profile, axis=1).c.T)  # (n_rows, n_alphas - 1, 4)
     rows, step = np.arange(mean.size), PROFILE_AT[1] - PROFILE_AT[0]
 
-    def loss(log_alpha: NDArray[np.float64]) -> float:
+    def loss(log_alpha: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Mean over genes of the negative profiles, and the derivative by each gene's log dispersion."""
         inside = np.clip(log_alpha, PROFILE_AT[0], PROFILE_AT[-1])
         piece = np.minimum(((inside - PROFILE_AT[0]) / step).astype(np.intp), PROFILE_AT.size - 2)
         x = inside - PROFILE_AT[piece]
         a, b, c, d = curves[rows, piece].T
-        return -float((((a * x + b) * x + c) * x + d).mean())
+        slopes = np.where(inside == log_alpha, (3.0 * a * x + 2.0 * b) * x + c, 0.0)
+        return -float((((a * x + b) * x + c) * x + d).mean()), -slopes / mean.size
 
     if start.coefficients is None:
-        found = minimize_scalar(lambda moved: loss(at + moved), bounds=(-WIDEST, WIDEST), method="bounded")
+        found = minimize_scalar(lambda moved: loss(at + moved)[0], bounds=(-WIDEST, WIDEST), method="bounded")
         return start.scaled(float(np.exp(found.x)))
     first = np.log(np.array(start.coefficients))
 
-    def of_both(logs: NDArray[np.float64]) -> float:
-        return loss(np.log(np.exp(logs[0]) + np.exp(logs[1]) / mean))
+    def of_both(logs: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        level, extra = np.exp(logs[0]), np.exp(logs[1]) / mean
+        value, slopes = loss(np.log(level + extra))
+        share = level / (level + extra)  # of each log dispersion's change that the level's makes
+        return value, np.array([slopes @ share, slopes @ (1.0 - share)])
 
-    simplex = first + np.array([[0.0, 0.0], [0.7, 0.0], [0.0, 0.7]])
-    options = {"initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-9, "maxfev": 400}
-    best = minimize(of_both, first, method="Nelder-Mead", options=options)  # type: ignore[call-overload]  # stubs know no simplex
-    low, high = np.exp(np.clip(best.x, first - WIDEST, first + WIDEST))
+    bounds = [(centre - WIDEST, centre + WIDEST) for centre in first]
+    best = minimize(of_both, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13, "gtol": 1e-7})
+    low, high = np.exp(best.x)
     return Trend("parametric", coefficients=(float(low), float(high)))
 
 

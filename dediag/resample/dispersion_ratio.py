@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.stats import t
 
-from dediag.model.dispersion import group_dispersions
+from dediag.model.dispersion import own_dispersions
 from dediag.model.fit import fit as fit_cohort
 from dediag.model.size_factors import METHODS, size_factors
 from dediag.resample.parametric import CountModel
@@ -91,9 +91,10 @@ def estimate(fit: NBFit, sets: Mask, fewest: int, rng: np.random.Generator) -> R
 
 def _compared(fit: NBFit) -> tuple[Array, Array]:
     """log2 ratio of gene-wise dispersions (n_genes,), and log2 of both groups' trends at TREND_MEANS (2, n_means)."""
-    groups = [group_dispersions(fit, str(level)) for level in (fit.contrast.test, fit.contrast.reference)]
-    trends = np.log2([group.curve(TREND_MEANS) for group in groups])
-    return np.asarray(np.log2(groups[0].gene / groups[1].gene)), trends
+    groups = [own_dispersions(fit, str(level)) for level in (fit.contrast.test, fit.contrast.reference)]
+    trends = np.log2([group.trend(TREND_MEANS) for group in groups])
+    test, reference = (group.over_all(group.first.dispersion) for group in groups)
+    return np.asarray(np.log2(test / reference)), trends
 
 
 def _medians(values: Array, sets: Mask, fewest: int = 1) -> Array:
