@@ -53,6 +53,7 @@ from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.drawing import floors as panels
 from dediag.finding import Figure, Metric, Status, Table, Verdict
+from dediag.model.trend import Trend, TrendError
 from dediag.rounding import counted, settled
 from dediag.stats import sample_floors
 from dediag.stats.call_sides import kept_calls
@@ -77,6 +78,7 @@ ACTIVE_SHARE = 0.5  # of the samples in which a gene that zFPKM keeps is active:
 RATIO_LIMIT = 2.5  # of the groups' floors: one of 320 healthy simulated cohorts lies beyond it (2.6 at 3 v 3)
 BETWEEN_LIMIT = 0.05  # share of the genes between the two floors that is worth a warning without any call below them
 LEAN_LIMIT = 0.25  # difference of the up-fractions below and above the floor
+POISSON = Trend("mean", level=0.0)  # of a group whose counts vary no more
 NOTHING = "Nothing to do."
 DRIFT_SAID = 0.1  # of the up shares of genes that are not called: said, not judged
 LEAN_P = 0.001  # of Fisher's exact test of that difference, so that a few calls do not make a lean
@@ -122,8 +124,8 @@ def _group(study: Study, samples: SampleFloors, mine: Mask, *, is_test: bool) ->
     level = str(study.fit.contrast.test if is_test else study.fit.contrast.reference)
     try:
         own = study.group_dispersion_test.curve if is_test else study.group_dispersion_reference.curve
-    except ArithmeticError as reason:  # no trend: no more than Poisson variance
-        raise NotAssessable(f"one group has no dispersion of its own: {reason}") from reason
+    except TrendError:
+        own = POISSON
     except ValueError:  # fewer than 3 residual degrees of freedom
         own = None
     return sample_floors.group_floors(level, samples, mine, own, SEEN_SHARE, study.rng(f"noise floor {level}"))

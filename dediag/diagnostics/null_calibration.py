@@ -49,7 +49,7 @@ from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.resample.null_replicates import FalseCalls, NullReplicates
 from dediag.resample.null_splits import distinct_permutations, mock_splits, permutations, winsorised
 from dediag.resample.refit import LEVEL
-from dediag.rounding import fixed, listed, settled
+from dediag.rounding import counted, fixed, listed, settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,16 +228,16 @@ def _structure_advice(result: NullCalibration) -> str:
 
 
 def _sentence(result: NullCalibration) -> str:
-    """What each null finds, and the error rates with their limits."""
+    """The error rates under each null with their limits, and the most calls that one makes."""
     where = {
         "permutations": "with permuted labels",
         "mock splits": f"in mock splits of {result.larger}",
         "bootstrap": "in cohorts simulated with each group's own dispersion",
     }
-    shown, study = result.plain, f"(the study calls {result.called.sum():,})"
-    calls = listed([f"{null.hits_median:,.0f} {where[name]}" for name, null in shown.items()])
-    sizes = listed([_size(result, name) for name in shown])
-    return f"With nothing to find the median number of calls is {calls} {study}; p < .05 comes to {sizes}."
+    sizes = listed([f"{_size(result, name)} {where[name]}" for name in result.plain])
+    most = counted(round(max(null.hits_median for null in result.plain.values())), "gene")
+    study = f"the study calls {result.called.sum():,}"
+    return f"With nothing to find, p < .05 comes to {sizes}; at most a median of {most} is called ({study})."
 
 
 def _size(result: NullCalibration, name: str) -> str:

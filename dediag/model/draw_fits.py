@@ -160,7 +160,10 @@ class Batch:
         self, counts: Array, genes: Index, draws: Sequence[Draw], spaces: Sequence[glm.Space], sizes: Array,
         weights: Array, contrast: Contrast, options: Options, spike_ins: Mask | None,
     ) -> None:  # fmt: skip
-        """Lay the draws out; sizes: (n_draws, n) size factors; weights: (n_genes, n_samples), or (1, 0) for none."""
+        """Lay the draws out; sizes: (n_draws, n) size factors; weights: (n_genes, n_samples), or (1, 0) for none.
+
+        spike_ins: (n_genes,), or None.
+        """
         self.weights = weights
         self.counts, self.genes, self.draws, self.sizes = counts, genes, draws, sizes
         self.contrast, self.options, self.spike_ins = contrast, options, spike_ins

@@ -150,13 +150,16 @@ def test_interaction_is_not_assessable():
         noise_floor.compute(Study(cohort, fit(cohort, "~ batch * group", ("group", "case", "control"))))
 
 
-def test_a_group_of_identical_copies_is_not_assessable():
+def test_a_group_of_identical_copies_has_a_poisson_floor():
     cohort, _ = simulate(n_genes=200, n_test=6, n_reference=6, seed=1)
     counts = cohort.counts.copy()
     counts[:, 6:] = counts[:, 6:7]  # six copies of one sample: no more than Poisson variance
     copies = cohort.with_counts(counts)
-    with pytest.raises(NotAssessable, match="no dispersion of its own: no gene's dispersion"):
-        noise_floor.compute(Study(copies, fit(copies, "~ group", ("group", "case", "control")), 1))
+    control = noise_floor.compute(
+        Study(copies, fit(copies, "~ group", ("group", "case", "control")), 1)
+    ).floors.reference
+    assert control.own_dispersion == 0.0
+    assert control.measurement_own == pytest.approx(-np.log(0.05) / counts[:, 6].sum() * 1e6)
 
 
 # with gene lengths
