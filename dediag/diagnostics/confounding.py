@@ -315,11 +315,12 @@ def draw(result: Confounding) -> list[Figure]:
     for k, c in enumerate(everything):
         style = drawing.STYLES["test" if c.entangled else "not_significant"]
         face = "white" if c.in_design else style.color
-        left.barh(k, c.association, color=face, edgecolor=style.color, linewidth=1.5)
-        left.text(min(c.association, 1.0) + 0.02, k, f"p = {c.p_value:.2g}", va="center", fontsize=9)
+        bar = left.barh(k, c.association, color=face, edgecolor=style.color, linewidth=1.5)
+        left.bar_label(bar, [f"p = {c.p_value:.2g}"], padding=4, fontsize=9, bbox=drawing.TAG)
     left.set_yticks(range(len(everything)), [c.name for c in everything])
     drawing.reference_line(left, ASSOCIATION_LIMIT, axis="x", label=f"limit {ASSOCIATION_LIMIT:g}")
     left.set(xlim=(0.0, 1.25), xlabel="association with the groups", title="What goes with the groups")
+    left.set_xticks(np.linspace(0.0, 1.0, 6))
     for role, name, members in zip(
         ("test", "reference"), result.groups, (result.is_test, ~result.is_test), strict=True
     ):

@@ -316,8 +316,7 @@ def _draw_places(result: GoodnessOfFit) -> Figure:
         drawing.cloud(right, at[group == number], rms[group == number], role, label=label, size=36, alpha=0.9)
     drawing.cloud(right, at, expected, "expected", label="expected", size=14)
     name, worst = result.samples[found.worst], int(np.flatnonzero(order == found.worst)[0])
-    side = "left" if worst < at.size / 2 else "right"  # the name stays within the panel
-    right.annotate(name, (worst, rms[worst]), xytext=(0, 8), textcoords="offset points", ha=side, fontsize=9)
+    drawing.tag(right, worst, rms[worst], name)
     right.set(xlabel="sample", ylabel="root mean square of residuals", title="Samples", xticks=[])
     right.set(ylim=(0.0, 1.15 * float(np.nanmax(rms))))
     drawing.legend(left)

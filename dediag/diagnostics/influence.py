@@ -303,7 +303,7 @@ def _draw_samples(result: Influence) -> Figure:
     right.margins(x=0.08, y=0.15)
     for ax, x, y in ((left, result.influence[i], shift[i]), (right, at[i], change[i])):
         if np.isfinite((x, y)).all():
-            ax.annotate(result.samples[i], (x, y), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9)
+            drawing.tag(ax, x, y, result.samples[i])
         drawing.legend(ax)
     return Figure(
         "samples",

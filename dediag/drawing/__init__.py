@@ -13,7 +13,7 @@ line: a figure must survive a grey printer and every kind of colour vision. matp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "PAIR", "SEQUENTIAL", "SERIES", "SQUARE", "STYLES", "WIDE", "Style", "band", "beside_expected", "cloud",
+    "PAIR", "SEQUENTIAL", "SERIES", "SQUARE", "STYLES", "TAG", "WIDE", "Style", "band", "beside_expected", "cloud",
     "curve", "diagonal", "histogram", "intervals", "labelled_intervals", "legend", "new_figure", "reference_line",
-    "ribbon", "to_svg",
+    "ribbon", "tag", "to_svg",
 ]  # fmt: skip
 
 WIDE = (7.2, 4.0)  # inches: one panel, the width of the report's text
 SQUARE = (4.8, 4.6)
 PAIR = (9.6, 4.2)  # two panels side by side
+TAG: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}  # behind text in a panel
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,14 @@ def intervals(
         at, middle, yerr=error, color=style.color, marker=style.marker, linestyle="none", markersize=6.0,
         elinewidth=1.4, capsize=3.0, label=label,
     )  # fmt: skip
+
+
+def tag(ax: Axes, x: float, y: float, name: str) -> None:
+    """A name or number beside x, y: on the outer side, so that names do not meet, but inside the panel as it is now."""
+    ax.get_xlim()  # limits that follow the data are set when they are asked for
+    across = ax.transAxes.inverted().transform(ax.transData.transform((x, y)))[0]
+    away, side = (7, "left") if across < 0.25 or 0.5 < across < 0.75 else (-7, "right")
+    ax.annotate(name, (x, y), xytext=(away, 0), textcoords="offset points", ha=side, va="center", fontsize=9, bbox=TAG)
 
 
 def labelled_intervals(

@@ -20,10 +20,10 @@ def sample_points(
     ax: Axes, x: Array, y: Array, group: Index, groups: tuple[str, str], *, names: Sequence[str], named: Index
 ) -> None:
     """Points x and y (n_samples,) by group (n_samples,), 0 test and 1 reference; those at `named` with their names."""
-    from dediag.drawing import cloud
+    from dediag.drawing import cloud, tag
 
     for k, role in enumerate(("test", "reference")):
         cloud(ax, x[group == k], y[group == k], role, label=groups[k], size=36.0, alpha=0.9)
     for k in named:
         if np.isfinite((x[k], y[k])).all():
-            ax.annotate(names[k], (x[k], y[k]), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9)
+            tag(ax, x[k], y[k], names[k])
