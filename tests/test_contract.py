@@ -31,6 +31,7 @@ SETTINGS = AuditSettings(draws=10, permutations=20, bootstraps=20)
 COHORT = {"n_genes": 500, "n_test": 6, "n_reference": 15, "seed": 1, "effect_share": 0.2, "effect_sd": 1.2}
 IDS = tuple(registered())
 TESTS = Path(__file__).resolve().parent / "diagnostics"
+REPORTS = Path(__file__).resolve().parents[1] / "reports"
 
 # Other programs read these names from report.json: they change only with the schema's version.
 METRICS = {
@@ -131,6 +132,14 @@ class TestOnAHealthyCohort:
         names = [m.name for m in finding_of(healthy()[0], name).metrics]
         assert len(names) == len(set(names))
         assert set(registered()[name].diagnostic.metric_names) <= set(names)
+
+    def test_every_limit_is_in_the_validation_study(self, name):
+        studied = json.loads((REPORTS / "validation.json").read_text("utf-8"))
+        assert studied["rates"][name]["warn"]["cohorts"] >= 1000
+        limits = {(row["diagnostic"], row["metric"]): row["limit"] for row in studied["limits"]}
+        for metric in finding_of(healthy()[0], name).metrics:
+            if metric.limit is not None and isinstance(metric.value, (int, float)):
+                assert limits[name, metric.name] in (None, metric.limit)  # None: it depends on the cohort
 
     def test_is_strict_json(self, name):
         finding = finding_of(healthy()[0], name)

@@ -1,11 +1,13 @@
 """Explanations: silent when nothing is surprising, in a fixed order, and never firmer than the findings."""
 
+from dataclasses import replace
+
 import pytest
 
 from dediag.diagnostics import heteroskedasticity, normalization
-from dediag.finding import Finding, Metric, Status
+from dediag.finding import Finding, Metric, Status, Table
 from dediag.report import schema
-from dediag.synthesis import CANDIDATES, PARTICULAR, Explanation, explain, ranked, trouble
+from dediag.synthesis import CANDIDATES, PARTICULAR, Explanation, explain, ranked, surprising, trouble
 
 W, P, F = Status.WARN, Status.PASS, Status.FAIL
 
@@ -292,6 +294,52 @@ def test_biology_is_not_put_behind_a_rival_where_the_lean_ends_at_the_floor() ->
     found = [*(f for f in audit(up=0.2, above_up=0.55) if f.id != "heteroskedasticity"), dispersions]
     assert support(found)["dispersion_shift"] == "moderate"
     assert "above the floors the calls do not lean that way" in statements(found)["biology"]
+
+
+def split(up: float, down: float) -> Finding:
+    """A split that is what the design gives by itself, give or take a tenth."""
+    share = up / (up + down)
+    expected = Metric("expected_up_fraction", share, share - 0.1, share + 0.1)
+    counts = (Metric("n_up", up), Metric("n_down", down), Metric("up_fraction", share), expected)
+    return Finding("sign_asymmetry", "?", P, f"{up} up", metrics=counts)
+
+
+def test_an_uneven_split_is_explained_though_the_design_gives_it() -> None:
+    def with_split(up: float, down: float) -> list[Finding]:
+        return [split(up, down), *audit(asymmetry=P)[2:], finding("imbalance", P)]
+
+    assert explain(with_split(56, 44)) == []
+    assert explain(with_split(7, 3)) == []  # as coins do
+    found = with_split(70, 30)
+    assert not surprising(found)
+    assert (
+        "Not needed: 70 % of the calls are up, and this design gives 70 % (60 % to 80 %)"
+        in statements(found)["biology"]
+    )
+    assert "asks for no cause: 70 up" in statements(found)["imbalance"]
+    assert ranked(explain(found)) == []
+
+
+def test_an_expectation_that_holds_a_dispersion_shift_excludes_nothing() -> None:
+    shift = Metric("shift_log2", 0.14, 0.12, 0.16, 0.05)
+    found = [split(70, 30), finding("imbalance", P), finding("noise_floor", P, n_de_below=0)]
+    found += [Finding("heteroskedasticity", "?", W, "h", metrics=(shift,))]
+    assert "Not to be told yet: the 70 % up" in statements(found)["biology"]
+    assert "asks for no cause" not in statements(found)["imbalance"]
+
+
+def test_strata_beyond_what_the_design_gives_are_named() -> None:
+    columns = {
+        "base_mean_from": (0.0, 10.0, 50.0, None), "base_mean_below": (10.0, 50.0, None, None),
+        "n_up": (10, 20, 60, 90), "n_down": (190, 20, 40, 250), "up_share": (0.05, 0.5, 0.6, 0.26),
+        "expected_up_share": (0.5, 0.5, 0.5, 0.5),
+        "expected_low": (0.4, 0.4, 0.45, 0.45), "expected_high": (0.6, 0.6, 0.55, 0.55),
+    }  # fmt: skip
+    found = audit(up=0.26, above_up=0.3)
+    found[1] = replace(found[1], tables=(Table("strata", "by base mean", columns),))
+    said = statements(found)["biology"]
+    assert "5 % below 10 (200) where it gives 40 to 60 % and 60 % from 50 (100) where it gives 45 to 55 %" in said
+    assert "10 to 50" not in said
 
 
 def test_half_an_answer_is_an_answer() -> None:

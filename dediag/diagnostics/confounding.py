@@ -1,17 +1,17 @@
 """Is the contrast entangled with something else?
 
 Every column of the sample table, and depth, number of detected genes and size factor, is set beside the two groups:
-Cramer's V for levels, the point-biserial correlation for measurements, each with the p-value of permuted group labels
-(times the number of columns looked at). With few samples both are large by chance, so an alarm needs size (.5) and
-p < .01, or a covariate that can hardly be told apart from the groups (see below), which confounds even by chance.
+Cramer's V for levels (with two groups their canonical correlation), the point-biserial correlation for measurements,
+each with the p-value of permuted group labels (times the number of columns of the table). With few samples both are
+large by chance, so an alarm needs size (.5) and p < .01, or a covariate that can hardly be told apart from the groups.
 
 - A covariate that goes with the groups and is not in the design: what it does is taken for the contrast. With it in the
   design the calls change by `calls_changed`, and the variance of the contrast by `inflation` (the price of telling them
   apart); where it is infinite they cannot be told apart.
 - A covariate in the design costs precision: `vif_contrast` is the variance of the contrast over that of the two groups
   alone; from 4 on (standard errors doubled) the finding warns.
-- Depth: a correlation of .5 with a 2.5-fold ratio of the groups' median depths warns (see noise_floor). Detected genes
-  and size factor are shown only.
+- Depth: a correlation of .5 with a 2.5-fold ratio of the groups' median depths warns (see noise_floor); a 4-fold ratio
+  always does, since below 5 v 5 no permutation is rare enough. Detected genes and size factor are shown only.
 - Individuals with several samples: values that recur, two samples to a value or fewer, or several values in each group
   and none in both. Unless they are in the design, pairs waste precision, and repeated measurements within a group
   understate the standard errors (pseudo-replication).
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 ASSOCIATION_LIMIT = 0.5  # of Cramer's V or the correlation: a quarter of the groups' variance
 CHANCE = 0.01  # p-value, times the number of columns
 DEPTH_LIMIT = 2.5  # ratio of the groups' median depths, or its inverse; 1 of 60 healthy cohorts had 2.02 by chance
+FAR_APART = 4.0  # such a ratio that needs no permutation
 INFLATION_LIMIT = 4.0  # of the variance of the contrast: standard errors doubled
 PERMUTATIONS = 4_999
 COMPONENTS, COMPONENT_GENES = 5, 1_000  # of the most variable ones
@@ -71,7 +72,7 @@ class Covariate:
     name: str
     measured: bool  # a correlation; else Cramer's V
     association: float
-    p_value: float  # of permuted labels, times the number of columns, at most 1
+    p_value: float  # of permuted labels; of the table's columns times their number, at most 1
     in_design: bool
     inflation: float | None  # of the contrast's variance with it in the design; None: it is there, or technical
     explained: Array  # (n_components,) R squared of each component on it
@@ -110,7 +111,8 @@ class Confounding:
     @property
     def deep(self) -> bool:
         """Whether the groups differ in depth by more than chance and by what matters."""
-        return self.technical[0].entangled and abs(math.log(self.depth_ratio)) >= math.log(DEPTH_LIMIT)
+        far, apart = (abs(math.log(self.depth_ratio)) >= math.log(x) for x in (FAR_APART, DEPTH_LIMIT))
+        return far or (apart and self.technical[0].entangled)
 
 
 def compute(study: Study) -> Confounding:
@@ -133,14 +135,14 @@ def compute(study: Study) -> Confounding:
             found = association.cramers_v(column.codes, groups)
         else:
             found = association.correlation(column.values, groups)
-        inflation = None
+        inflation, times = None, max(len(listed), 1) if listed_in_table else 1
         if listed_in_table and not column.in_design:
             wider = np.hstack([fit.design.matrix[both], column.matrix])
             vector = np.r_[fit.contrast.vector, np.zeros(column.matrix.shape[1])]
             inflation = association.variance_inflation(wider, vector, sizes)
         return Covariate(
             column.name, column.values is not None, float(found[0]),
-            min(1.0, association.p_value(found) * max(len(listed), 1)), column.in_design, inflation,
+            min(1.0, association.p_value(found) * times), column.in_design, inflation,
             association.variance_explained(scores, column.matrix),
         )  # fmt: skip
 
@@ -208,10 +210,8 @@ def judge(result: Confounding) -> Verdict:
         said += f" alone (limit {INFLATION_LIMIT:g})."
         alarms.append(Verdict(Status.WARN, said, "Leave out covariates that the question does not need."))
     if result.deep:
-        said = (
-            f"Depth goes with the groups: {result.groups[0]} has {ratio} times the depth of {result.groups[1]} (limit"
-        )
-        said += f" {DEPTH_LIMIT:g} or {1 / DEPTH_LIMIT:g})."
+        depths = f"{result.groups[0]} has {ratio} times the depth of {result.groups[1]}"
+        said = f"Depth goes with the groups: {depths} (limit {DEPTH_LIMIT:g} or {1 / DEPTH_LIMIT:g})."
         alarms.append(Verdict(Status.WARN, said, "Read noise_floor before low-expressed calls."))
     if alarms:
         also = "".join(f" Also: {alarm.headline}" for alarm in alarms[1:])
@@ -222,6 +222,8 @@ def judge(result: Confounding) -> Verdict:
         named += f" ({_size(worst)}, p = {worst.p_value:.2g}; limits {ASSOCIATION_LIMIT:g} and {CHANCE:g})"
     elif result.covariates:
         named = ", ".join(f"'{c.name}' ({_size(c)}) is in it" for c in result.covariates)
+    chance = abs(math.log(result.depth_ratio)) >= math.log(DEPTH_LIMIT)
+    ratio += f" (limit {DEPTH_LIMIT:g}; not surely more than chance)" if chance else ""
     headline = (
         f"Nothing outside the design is known to be entangled with the groups: {named}; depth ratio {ratio}, variance "
         f"inflation {inflation} (limit {INFLATION_LIMIT:g})."
@@ -240,11 +242,9 @@ def _entangled(result: Confounding) -> Verdict | None:
         advice = f"Unless '{worst.name}' is another name of the groups, the comparison says nothing about them alone."
         return Verdict(Status.FAIL, f"{said}: no analysis can tell the two apart.", advice, result.n_calls)
     changed = result.calls_changed
-    effect = (
-        "" if changed is None else f"; with it {counted(changed, 'call')} would appear or vanish ({result.n_calls} now)"
-    )
+    effect = f"; with it {counted(changed or 0, 'call')} would appear or vanish ({result.n_calls} now)"
     advice = f"Add '{worst.name}' to the design (at {worst.inflation:.2g} times the variance)."
-    return Verdict(Status.WARN, f"{said}{effect}.", advice, changed)
+    return Verdict(Status.WARN, f"{said}{'' if changed is None else effect}.", advice, changed)
 
 
 def _repeated(result: Confounding) -> Verdict | None:
@@ -286,7 +286,7 @@ def tables(result: Confounding) -> list[Table]:
     beside = Table(
         "covariates",
         "Association with the groups (Cramer's V of levels, correlation of measurements), p-value of permuted labels "
-        "times the number of columns, variance of the contrast with it in the design over that of the groups alone.",
+        "(times the number of the table's columns), variance of the contrast with it in the design over the groups'.",
         {
             "covariate": [c.name for c in everything],
             "kind": ["measurement" if c.measured else "levels" for c in everything],

@@ -21,7 +21,10 @@ it ends in a peak where discreteness takes over: genes of one or two reads look 
 the trend no longer describes precision. No peak, no floor. (The lowess uses a fifth of the genes; voom's half smooths
 the peak away.)
 
-The figures of a group are medians over its samples with 95 % bootstrap intervals (samples resampled). The proposed
+The figures of a group are medians over its samples with 95 % bootstrap intervals (samples resampled; of 3, 4 and 5
+samples the interval cannot be surer than 75, 88 and 94 %, since it ends at the outermost). The model floor is the
+study's: one trend is fitted to all samples. Whether the dispersion trend fits the genes of low expression is asked by
+goodness_of_fit. The proposed
 filter does not look at the groups: keep genes whose average over all samples is at least the higher of the groups'
 floors (with lengths: the measurement floor in CPM, and the biological floor in TPM). A filter that looks at one group
 at a time would bias the test. Beside it stand zFPKM > -3 in half of the samples, the fit's independent filtering, and
@@ -58,7 +61,7 @@ from dediag.rounding import counted, settled
 from dediag.stats import sample_floors
 from dediag.stats.call_sides import kept_calls
 from dediag.stats.expression_filters import filter_by_expr
-from dediag.stats.noise_floors import NoiseFloor, amount
+from dediag.stats.noise_floors import LEAN_P, NoiseFloor, amount
 from dediag.stats.sample_floors import TwoFloors
 from dediag.stats.seen_counts import seen_mean, seen_mean_under_trend
 from dediag.stats.turning_trend import TurningTrend
@@ -66,7 +69,6 @@ from dediag.stats.turning_trend import TurningTrend
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dediag.stats.call_sides import Sides
     from dediag.stats.sample_floors import GroupFloors, SampleFloors
     from dediag.study import Study
 
@@ -80,8 +82,6 @@ BETWEEN_LIMIT = 0.05  # share of the genes between the two floors that is worth 
 LEAN_LIMIT = 0.25  # difference of the up-fractions below and above the floor
 POISSON = Trend("mean", level=0.0)  # of a group whose counts vary no more
 NOTHING = "Nothing to do."
-DRIFT_SAID = 0.1  # of the up shares of genes that are not called: said, not judged
-LEAN_P = 0.001  # of Fisher's exact test of that difference, so that a few calls do not make a lean
 
 
 def compute(study: Study) -> NoiseFloor:
@@ -144,7 +144,7 @@ def judge(result: NoiseFloor) -> Verdict:
     between = f"{settled(100 * share, 100 * BETWEEN_LIMIT, digits=2)} % of the genes lie between the two"
     below = f"{n_below:,} of {counted(int(result.called.sum()), 'call')} lie below the working floor"
     below += f", {sides.up_above:,} up and {sides.down_above:,} down above it"
-    drift = _drift(result.uncalled)
+    drift = _drift(result)
     advice = (
         f"Read fold changes and missing calls only above an average of {result.threshold}; filter on the average over "
         "all samples, never on one group."
@@ -175,10 +175,11 @@ def judge(result: NoiseFloor) -> Verdict:
     )
 
 
-def _drift(others: Sides) -> str:
+def _drift(result: NoiseFloor) -> str:
     """A sentence where fold changes at the floor lean though nothing is called."""
-    if not others.differ(DRIFT_SAID, LEAN_P):
+    if not result.drifts:
         return ""
+    others = result.uncalled
     low, high = (f"{100 * (share or 0.0):.0f} %" for share in (others.up_fraction_below, others.up_fraction_above))
     n = others.up_below + others.down_below
     return f" At the floor fold changes lean by themselves: {low} of {n:,} uncalled genes are up, above it {high}."
@@ -200,6 +201,7 @@ def metrics(result: NoiseFloor) -> list[Metric]:
         Metric("n_de_below", result.sides.up_below + result.sides.down_below),
         Metric("up_fraction_above", result.sides.up_fraction_above),
         Metric("up_fraction_below", result.sides.up_fraction_below),
+        Metric("uncalled_genes_drift", result.drifts),
         Metric("uncalled_up_fraction_above", result.uncalled.up_fraction_above),
         Metric("uncalled_up_fraction_below", result.uncalled.up_fraction_below),
     ]

@@ -8,7 +8,7 @@ from dediag.finding import Finding, Status
 from dediag.report.plain import plain
 from dediag.report.wording import STATUS_WORDS, number, percent
 from dediag.rounding import counted, listed
-from dediag.synthesis import Explanation, ranked
+from dediag.synthesis import Explanation, ranked, surprising
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +73,8 @@ def lead(report: Report) -> str:
         assessed = any(finding.status.severity >= 0 for finding in report.findings)
         return "Nothing here is surprising, so nothing needs explaining." if assessed else ""
     supported = ranked(report.explanations)
+    if not supported and not surprising(report.findings):
+        return "The calls lean as this design makes them lean by itself; none of the candidates is needed."
     if not supported:
         return "Something is surprising here, and the evidence in this report supports none of the candidates."
     best = [explanation for explanation in supported if explanation.support == supported[0].support]
@@ -86,11 +88,12 @@ def asked(report: Report) -> str:
     """The question that the candidate explanations answer."""
     split = next((finding for finding in report.findings if finding.id == SPLIT), None)
     calls = report.fit.n_up + report.fit.n_down
-    if split is None or split.status.severity <= 0 or not calls:
+    if split is None or not calls or (split.status.severity <= 0 and surprising(report.findings)):
         return "What could be behind the warnings?"
     up = report.fit.n_up / calls
-    expected = next((m.value for m in split.metrics if m.name == "expected_up_fraction"), None)
-    if isinstance(expected, (int, float)) and up < expected:
+    given = next((m.value for m in split.metrics if m.name == "expected_up_fraction"), None)
+    expected = given if isinstance(given, (int, float)) and split.status.severity > 0 else 0.5
+    if up < expected:
         return f"What could make {100 * (1 - up):.0f} % of the calls go down?"
     return f"What could make {100 * up:.0f} % of the calls go up?"
 

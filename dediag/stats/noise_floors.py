@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
+DRIFT = 0.1  # difference of the up shares of uncalled genes below and above the floor: said, not judged
+LEAN_P = 0.001  # of Fisher's exact test of a difference of up shares, so that a few genes do not make a lean
+
+
 @dataclass(frozen=True)
 class NoiseFloor:
     """Floors per sample and group, and the calls about them."""
@@ -53,6 +57,14 @@ class NoiseFloor:
     def uncalled(self) -> Sides:
         """The other genes on either side of it."""
         return Sides.split(~self.kept, self.lfc, ~self.called & np.isfinite(self.lfc))
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the uncalled genes below the filter lean, and those above do not or less."""
+        low, high = self.uncalled.up_fraction_below, self.uncalled.up_fraction_above
+        if low is None or high is None or abs(low - 0.5) <= abs(high - 0.5):
+            return False
+        return self.uncalled.differ(DRIFT, LEAN_P)
 
     @property
     def threshold(self) -> str:

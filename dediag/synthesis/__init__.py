@@ -1,9 +1,10 @@
 """Findings -> which explanation of a surprising result the evidence supports, in a fixed order, each with its evidence.
 
 A result is surprising when a diagnostic of direction, floors or variance, or refits of some of the samples, warn or
-fail. Support starts from what a diagnostic judged (warn: moderate, fail: strong) and is lowered where its alarm is
-about something else: an effect that points the other way, or is too small, does not explain a lean. What was not
-assessed is said to be not excluded. reports/validation_direction says how often a planted cause comes first.
+fail; a split that is as uneven as the design makes it is explained as well, since people ask for its cause. Support
+starts from what a diagnostic judged (warn: moderate, fail: strong) and is lowered where its alarm is about something
+else: an effect that points the other way, or is too small, does not explain a lean. What was not assessed is said to be
+not excluded. reports/validation_direction says how often a planted cause comes first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dediag.finding import Status
 from dediag.synthesis import direction, trouble
-from dediag.synthesis.evidence import ALARMS, FIRMNESS, JUDGED, Support
+from dediag.synthesis.evidence import ALARMS, FIRMNESS, JUDGED, Support, lopsided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,10 +57,15 @@ class Explanation:
     statement: str
 
 
+def surprising(findings: Sequence[Finding]) -> bool:
+    """Whether an alarm asks for an explanation."""
+    return any(finding.id in SURPRISING and finding.status in ALARMS for finding in findings)
+
+
 def explain(findings: Sequence[Finding]) -> list[Explanation]:
     """The candidate explanations that the findings can speak for or against; empty when nothing is surprising."""
     known = {finding.id: finding for finding in findings}
-    if not any(known[i].status in ALARMS for i in SURPRISING if i in known):
+    if not surprising(findings) and not lopsided(known):
         return []
     explanations = []
     for name, sources, weigh in CANDIDATES:
@@ -84,4 +90,4 @@ def ranked(explanations: Sequence[Explanation]) -> list[Explanation]:
     return sorted(some, key=lambda e: (-FIRMNESS.index(e.support), PARTICULAR.index(e.id)))
 
 
-__all__ = ["CANDIDATES", "Explanation", "Support", "explain", "ranked"]
+__all__ = ["CANDIDATES", "Explanation", "Support", "explain", "ranked", "surprising"]

@@ -59,7 +59,7 @@ def imbalance(known: Known) -> Weighed | None:
         shares = [f"{percent(share)} {where}" for where, share in fractions.items() if share is not None]
         said.append(f"Up among the calls: {', '.join(shares)}.")
     split = known.get("sign_asymmetry")
-    if split is not None and split.status is Status.PASS:
+    if split is not None and split.status is Status.PASS and not _moved_by_dispersion(known):
         said.append(f"The split itself asks for no cause: {split.headline}")
     weights = known.get("group_weights")
     moved = value(weights, "max_lfc_change")
@@ -118,6 +118,13 @@ def _share(shift: float, balancing: float) -> float:
     return 0.0 if shift * balancing <= 0.0 else min(shift / balancing, 1.0)
 
 
+def _moved_by_dispersion(known: Known) -> bool:
+    """Whether unequal dispersions surely shift all fold changes beyond the limit; the expected split holds that."""
+    finding = known.get("heteroskedasticity")
+    most = limit(finding, "shift_log2")
+    return most is not None and abs(surely(finding, "shift_log2")) >= most
+
+
 def _log2(shift: float) -> str:
     return f"{fixed(shift, 2, sign=True)} log2"
 
@@ -166,8 +173,7 @@ def noise_floor(known: Known) -> Weighed | None:
     said = [finding.headline] if finding.status is not Status.PASS else []
     rest = [value(finding, f"uncalled_up_fraction_{side}") for side in ("below", "above")]
     if finding.status is Status.PASS and rest[0] is not None and rest[1] is not None:
-        leans = abs(rest[0] - rest[1]) >= DIFFERENT
-        why = ": low-expressed genes lean by themselves" if leans else ""
+        why = ": low-expressed genes lean by themselves" if value(finding, "uncalled_genes_drift") else ""
         said.append(
             f"Of the uncalled genes {percent(rest[0])} go up below the floor, {percent(rest[1])} above it{why}."
         )
@@ -220,11 +226,17 @@ def _between(share: Metric) -> str:
     return "" if share.low is None or share.high is None else f" ({percent(share.low)} to {percent(share.high)})"
 
 
-def _no_lean(finding: Finding | None) -> Weighed | None:
+def _no_lean(known: Known) -> Weighed | None:
     """What a split as the design gives it says about one-sided regulation."""
+    finding = known.get("sign_asymmetry")
     observed, given = value(finding, "up_fraction"), metric(finding, "expected_up_fraction")
     if observed is None or given is None or given.value is None:
         return None
+    if _moved_by_dispersion(known):
+        return "none", (
+            f"Not to be told yet: the {percent(float(given.value))} up that this design gives by itself"
+            f"{_between(given)} hold a shift of the size factors (dispersion shift). Take it off first."
+        )
     return "none", (
         f"Not needed: {percent(observed)} of the calls are up, and this design gives {percent(float(given.value))}"
         f"{_between(given)} with as many true rises as falls. Not excluded either: a share of one-sided effects that "
@@ -237,7 +249,7 @@ def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
     lean, floor = lean_of(known), known.get("noise_floor")
     above = value(floor, "up_fraction_above")
     if lean is None:
-        return _no_lean(known.get("sign_asymmetry"))
+        return _no_lean(known)
     if above is None:
         return None
     firm = {name: support for name, support in others.items() if support in ("moderate", "strong")}
@@ -251,6 +263,9 @@ def biology(known: Known, others: Mapping[str, Support]) -> Weighed | None:
             f"Of the {total:,.0f} calls beyond what the design gives {high:,.0f} have a base mean of "
             f"{WELL_EXPRESSED:g} and more (net of strata that lean the other way)."
         )
+    beyond = [f"{layer.words} where it gives {layer.given}" for layer in layers_of(known) if layer.beyond]
+    if beyond:
+        said.append(f"By base mean, beyond what the design gives there: {listed(beyond)}.")
     persists = lean.sign * (above - lean.expected) > 0.0
     rivals = listed(list(firm))
     if not persists or "strong" in firm.values():

@@ -21,6 +21,8 @@ Direction = Literal["up", "down"]
 FIRMNESS: tuple[Support, ...] = ("none", "weak", "moderate", "strong")
 JUDGED: dict[Status, Support] = {Status.PASS: "none", Status.WARN: "moderate", Status.FAIL: "strong"}
 ALARMS = (Status.WARN, Status.FAIL)
+LOPSIDED = 0.1  # distance of the up share from one half ...
+RARE = 10.83  # ... which coin tosses pass once in a thousand (chi-squared of one degree of freedom)
 
 
 def metric(finding: Finding | None, name: str) -> Metric | None:
@@ -84,6 +86,18 @@ def lean_of(known: Known) -> Lean | None:
     return Lean("up" if observed > expected else "down", observed, expected)
 
 
+def lopsided(known: Known) -> bool:
+    """Whether many more calls go one way than the other, though no more than the design gives by itself.
+
+    Nothing is wrong then, but who looks at the list asks why.
+    """
+    finding = known.get("sign_asymmetry")
+    up, down = value(finding, "n_up"), value(finding, "n_down")
+    if finding is None or finding.status is not Status.PASS or up is None or down is None:
+        return False
+    return abs(up - down) >= 2.0 * LOPSIDED * (up + down) and (up - down) ** 2 > RARE * (up + down)
+
+
 @dataclass(frozen=True)
 class Layer:
     """Calls among genes of some expression."""
@@ -93,6 +107,8 @@ class Layer:
     calls: int
     up_share: float
     expected: float | None  # that the design gives by itself
+    expected_low: float | None
+    expected_high: float | None
 
     @property
     def words(self) -> str:
@@ -100,6 +116,17 @@ class Layer:
         where = f"below {self.high:g}" if not self.low else f"from {self.low:g}"
         where += f" to {self.high:g}" if self.low and self.high is not None else ""
         return f"{percent(self.up_share)} {where} ({self.calls:,})"
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the up share lies outside the interval of what the design gives."""
+        low, high = self.expected_low, self.expected_high
+        return low is not None and high is not None and not low <= self.up_share <= high
+
+    @property
+    def given(self) -> str:
+        """`47 to 61 %`, what the design gives in one study."""
+        return f"{100 * (self.expected_low or 0.0):.0f} to {percent(self.expected_high or 0.0)}"
 
     def excess(self, lean: Lean) -> float:
         """Calls toward the lean beyond what the design gives here."""
@@ -113,11 +140,12 @@ def layers_of(known: Known) -> list[Layer]:
     table = next((t for t in finding.tables if t.name == "strata"), None) if finding is not None else None
     if table is None:
         return []
-    names = ("base_mean_from", "base_mean_below", "n_up", "n_down", "up_share", "expected_up_share")
+    names = ["base_mean_from", "base_mean_below", "n_up", "n_down", "up_share"]
+    names += ["expected_up_share", "expected_low", "expected_high"]
     rows = list(zip(*(table.columns[name] for name in names), strict=True))[:-1]
     numbers = [[float(x) if isinstance(x, (int, float)) else None for x in row] for row in rows]
     return [
-        Layer(low or 0.0, high, int((n_up or 0) + (n_down or 0)), up_share, expected)
-        for low, high, n_up, n_down, up_share, expected in numbers
+        Layer(low or 0.0, high, int((n_up or 0) + (n_down or 0)), up_share, *expected)
+        for low, high, n_up, n_down, up_share, *expected in numbers
         if up_share is not None
     ]

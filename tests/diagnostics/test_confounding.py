@@ -94,6 +94,22 @@ def test_repeated_measurements_within_a_group_are_to_be_added_up(each):
     assert "Add up the counts" in verdict.advice
 
 
+def test_few_samples_do_not_hide_a_depth_far_from_that_of_the_others():
+    far, near = compute(study(3, 3, depth_ratio=0.12)), compute(study(3, 3, depth_ratio=0.25, seed=3))
+    assert far.technical[0].p_value > CHANCE  # at 3 v 3 no permutation is rare enough
+    assert judge(far).status is Status.WARN
+    assert "Depth goes with the groups" in judge(far).headline
+    assert 1 / 4 < near.depth_ratio < 1 / 2.5
+    assert judge(near).status is Status.PASS
+    assert "not surely more than chance" in judge(near).headline
+
+
+def test_columns_of_the_table_do_not_make_depth_less_sure():
+    columns = {f"c{k}": np.random.default_rng(k).normal(size=21) for k in range(9)}
+    alone, among = compute(study(6, 15, depth_ratio=3.0)), compute(study(6, 15, depth_ratio=3.0, columns=columns))
+    assert among.technical[0].p_value == pytest.approx(alone.technical[0].p_value, abs=0.002)
+
+
 def test_depth_that_goes_with_the_groups():
     result = compute(study(6, 15, depth_ratio=4.0))
     assert judge(result).status is Status.WARN

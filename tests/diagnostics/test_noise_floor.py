@@ -100,6 +100,24 @@ def test_calls_below_that_run_one_way_warn(healthy):
     assert noise_floor.judge(even).status is Status.PASS
 
 
+def test_uncalled_genes_drift_where_the_low_ones_lean_more(healthy):
+    """1,000 uncalled genes, a third below the floor."""
+    low = np.arange(1000) < 333
+    mean_cpm = np.where(low, healthy.floors.highest / 2, healthy.floors.highest * 2)
+    up = (np.arange(1000) % 10) / 10.0
+
+    def drifts(below, above):
+        lfc = np.where(up < np.where(low, below, above), 1.0, -1.0)
+        made = replace(healthy, mean_cpm=mean_cpm, lfc=lfc, called=np.zeros(1000, bool))
+        said = "fold changes lean by themselves" in noise_floor.judge(made).headline
+        assert {m.name: m.value for m in noise_floor.metrics(made)}["uncalled_genes_drift"] == said
+        return said
+
+    assert drifts(0.8, 0.5)
+    assert not drifts(0.6, 0.8)  # it is the high ones that lean
+    assert not drifts(0.6, 0.5)  # not surely
+
+
 def floors_apart(healthy, factor, share_between):
     """The measurement floors this far apart, with 1,000 genes and no call, some of the genes between the two."""
     low = healthy.floors.reference.measurement.value
