@@ -86,7 +86,7 @@ def warning_lines(rows: Rows, limit: float) -> list[str]:
         "## Warnings",
         "",
         f"The lean, in absolute value, beside its limit of {limit:g}; 800 genes. Healthy cohorts: 3 v 3 to 71 v 29;",
-        "faults: 5 v 20, 6 v 15, 10 v 10, 20 v 8. In parentheses: exact 95 % bounds.",
+        "faults: 5 v 20, 6 v 15, 10 v 10, 20 v 8. In parentheses: exact lower and upper bound, each of 95 %.",
         "",
         "| fault | warned | lean: least | median | most |",
         "|---|---|---|---|---|",
