@@ -24,6 +24,8 @@ from dediag.stats.adjust import benjamini_hochberg
 from dediag.stats.satterthwaite import prior_df, satterthwaite_df
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from dediag.model.dispersion import GroupDispersion
@@ -187,6 +189,15 @@ class Remedy:
     to_difference: int  # of the others: vanish with the groups' dispersions and the shift that these explain alone
     appear: int
     padj: Array  # (n_genes,)
+
+
+def remedy_columns(remedies: Sequence[Remedy]) -> dict[str, list[object]]:
+    """The remedies as a table, without their p-values."""
+    names = {
+        "analysis": "name", "n_up": "n_up", "n_down": "n_down", "calls_that_vanish": "vanish",
+        "to_caution": "to_caution", "to_difference": "to_difference", "calls_that_appear": "appear",
+    }  # fmt: skip
+    return {column: [getattr(remedy, name) for remedy in remedies] for column, name in names.items()}
 
 
 def remedies(

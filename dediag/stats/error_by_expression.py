@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dediag.stats.error_rate import predicted_size, variance_ratio
+from dediag.stats.error_rate import predicted_size, shift_in_errors, variance_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +32,8 @@ class ExpressionBin:
     dispersion_reference: float
     ratio: Estimate
     size: Estimate  # predicted
+    variance_ratio: float  # true over reported variance of the log fold change, median
+    shift_over_se: float  # median
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,15 @@ class Bins:
         described = []
         for (low, high), mask, own in zip(pairwise(self.edges), self.inside, ratios, strict=True):
             phi_test, phi_reference = (median(phi[mask]) for phi in dispersions)
-            size = model.take(mask & tested).mean_size(own, shift)
-            described.append(ExpressionBin(low, high, int((mask & tested).sum()), phi_test, phi_reference, own, size))
+            members = model.take(mask & tested)
+            size = members.mean_size(own, shift)
+            given = _given(members, tuple(phi[mask & tested] for phi in dispersions))
+            described.append(
+                ExpressionBin(
+                    low, high, int((mask & tested).sum()), phi_test, phi_reference, own, size,
+                    median(variance_ratio(*given)), median(shift_in_errors(*given, shift)),
+                )
+            )  # fmt: skip
         return tuple(described)
 
     def sizes_at(self, model: ErrorModel, tested: Mask, log2_ratios: Array) -> Array:
@@ -74,16 +83,23 @@ class Bins:
 def gene_columns(
     model: ErrorModel, dispersions: tuple[Array, Array], shift: float, rows: NDArray[np.intp], more: Mapping[str, Array]
 ) -> dict[str, list[float | None]]:
-    """Both groups' own dispersions, variance ratio and error rate at nominal 5 % of the genes `rows`, as a table.
+    """Both groups' dispersions, variance ratio, shift and error rate at nominal 5 % of the genes `rows`, as a table.
 
     dispersions: (n_genes,) each; shift: log2; more: further columns (n_genes,). None where a number is not known.
     """
-    given = (model.mean_test, model.mean_reference, *dispersions, model.n_test, model.n_reference)
+    given = _given(model, dispersions)
     values = {
         **more, "dispersion_test": dispersions[0], "dispersion_reference": dispersions[1],
-        "variance_ratio": variance_ratio(*given), "predicted_size": predicted_size(*given, shift),
+        "variance_ratio": variance_ratio(*given), "shift_over_se": shift_in_errors(*given, shift),
+        "predicted_size": predicted_size(*given, shift),
     }  # fmt: skip
     return {name: [float(v) if np.isfinite(v) else None for v in value[rows]] for name, value in values.items()}
+
+
+def _given(model: ErrorModel, dispersions: tuple[Array, ...]) -> tuple[Array, Array, Array, Array, int, int]:
+    """What the formulas of the error rate take."""
+    test, reference = dispersions
+    return model.mean_test, model.mean_reference, test, reference, model.n_test, model.n_reference
 
 
 def columns(bins: Sequence[ExpressionBin]) -> dict[str, list[float | None]]:
@@ -92,7 +108,8 @@ def columns(bins: Sequence[ExpressionBin]) -> dict[str, list[float | None]]:
         {
             "base_mean_from": b.low, "n_genes": b.n_genes, "dispersion_test": b.dispersion_test,
             "dispersion_reference": b.dispersion_reference, "log2_ratio": b.ratio.value, "ratio_ci_low": b.ratio.low,
-            "ratio_ci_high": b.ratio.high, "predicted_size": b.size.value, "size_low": b.size.low,
+            "ratio_ci_high": b.ratio.high, "variance_ratio": b.variance_ratio, "shift_over_se": b.shift_over_se,
+            "predicted_size": b.size.value, "size_low": b.size.low,
             "size_high": b.size.high,
         }
         for b in bins

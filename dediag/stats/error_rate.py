@@ -88,12 +88,25 @@ def predicted_size(
     Phi(-(z - d) / sqrt R) + Phi(-(z + d) / sqrt R), with R the variance ratio and d the shift that normalisation adds
     to every log2 fold change, in units of the reported standard error.
     """
-    ratio = np.sqrt(variance_ratio(mean_test, mean_reference, phi_test, phi_reference, n_test, n_reference))
-    phi = pooled_dispersion(phi_test, phi_reference, n_test, n_reference)
-    reported = np.sqrt(_reported_variance(mean_test, mean_reference, phi, n_test, n_reference))
-    d = np.asarray(shift_log2, np.float64) * math.log(2.0) / reported
+    given = (mean_test, mean_reference, phi_test, phi_reference, n_test, n_reference)
+    ratio, d = np.sqrt(variance_ratio(*given)), shift_in_errors(*given, shift_log2)
     z = norm.isf(level / 2.0)
     return np.asarray(norm.cdf(-(z - d) / ratio) + norm.cdf(-(z + d) / ratio))
+
+
+def shift_in_errors(
+    mean_test: ArrayLike,
+    mean_reference: ArrayLike,
+    phi_test: ArrayLike,
+    phi_reference: ArrayLike,
+    n_test: int,
+    n_reference: int,
+    shift_log2: ArrayLike,
+) -> Array:
+    """A shift of log2 fold changes in units of the standard error that a fit with one pooled dispersion reports."""
+    phi = pooled_dispersion(phi_test, phi_reference, n_test, n_reference)
+    reported = np.sqrt(_reported_variance(mean_test, mean_reference, phi, n_test, n_reference))
+    return np.asarray(np.asarray(shift_log2, np.float64) * math.log(2.0) / reported)
 
 
 def _reported_variance(

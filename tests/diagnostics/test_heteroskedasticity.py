@@ -134,7 +134,9 @@ def test_metrics_tables_and_figures():
     values = {m.name: m.value for m in heteroskedasticity.metrics(result)}
     assert (values["expected_fdp"] is None) == (result.n_calls == 0)
     assert values["ratio_ci_low"] < values["log2_dispersion_ratio"] < values["ratio_ci_high"]
-    expression, remedies, genes = heteroskedasticity.tables(result)
+    expression, error_map, remedies, genes = heteroskedasticity.tables(result)
+    assert error_map.columns["log2_ratio"][6] == 0.0
+    assert error_map.columns["size_at_100 to 300"][6] == pytest.approx(0.05, abs=0.005)
     assert None in expression.columns["log2_ratio"]  # no genes of low mean here
     assert list(remedies.columns["analysis"])[:3] == ["group dispersions", "recentred size factors", "both"]
     assert len(genes.columns["gene_id"]) == len(set(genes.columns["gene_id"])) > 1000

@@ -5,6 +5,7 @@ import pytest
 
 from dediag.stats.error_by_expression import Bins, columns, median
 from dediag.stats.error_model import ErrorModel, Estimate
+from dediag.stats.error_rate import variance_ratio
 
 EDGES = (1.0, 10.0, 100.0, np.inf)
 MEAN = np.array([0.5, 1.0, 9.9, 10.0, 50.0, 20.0])
@@ -29,6 +30,14 @@ def test_numbers_are_those_of_the_bin_alone() -> None:
     own = MODEL.take(np.array([False, False, False, True, True, True]))
     assert middle.size == own.mean_size(RATIO, 0.0)
     assert not high.size.known
+    given = (own.mean_test, own.mean_reference, phi[3:], 2 * phi[3:], own.n_test, own.n_reference)
+    assert middle.variance_ratio == pytest.approx(median(variance_ratio(*given)))
+    assert middle.shift_over_se == 0.0
+    assert np.isnan(high.variance_ratio)
+    moved = Bins.of(MEAN, EDGES).described(MODEL, tested, (phi, 2 * phi), (RATIO, RATIO, UNKNOWN), 0.1)[1]
+    pooled = (4 * phi[3:] + 19 * 2 * phi[3:]) / 23
+    reported = np.sqrt((1 / MEAN[3:] + pooled) * (1 / 5 + 1 / 20))
+    assert moved.shift_over_se == pytest.approx(median(0.1 * np.log(2) / reported))
     table = columns((low, middle, high))
     assert table["n_genes"] == [1, 3, 0]
     assert table["log2_ratio"] == [2.0, 2.0, None]
