@@ -6,13 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, *arguments: str, data: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "DEDIAG_DATA"}
+    if data is not None:
+        environment["DEDIAG_DATA"] = str(data)
     command = [sys.executable, str(SCRIPTS / script), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, check=False)
 
@@ -156,3 +159,60 @@ def test_limits_of_detection_stand_beside_simulated_tests(tmp_path: Path) -> Non
     assert len(found["grid"]) == 300
     assert found["seqc"] is None  # whose data `run` does not name
     assert "Not measured" in (tmp_path / "validation_detection.md").read_text()
+
+
+def test_real_studies_are_not_audited_without_their_data(tmp_path: Path) -> None:
+    done = run("validation_real.py", "--data", "pasilla", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "not audited: pasilla (DEDIAG_DATA" in done.stderr
+    assert json.loads((tmp_path / "validation_real.json").read_text()) == {"studies": {}}
+    page = (tmp_path / "validation_real.md").read_text()
+    assert "Not audited here: covid_thair2021," in page
+    assert "(real studies need DEDIAG_DATA)" in page
+
+
+def test_calls_are_told_apart_by_what_is_known_of_the_genes() -> None:
+    from validation_real import known_genes, known_lines
+
+    from dediag import auditing, reporting, simulate
+    from dediag.settings import AuditSettings
+
+    cohort, _ = simulate(n_genes=300, n_test=6, n_reference=6, seed=1, effect_share=0.3, effect_sd=2.0)
+    settings = AuditSettings(bootstraps=6, figures=False)
+    done = auditing.audit(
+        cohort, "~ group", ("group", "case", "control"), settings=settings, only=["heteroskedasticity"]
+    )
+    calls = cohort.genes[done.study.significant]
+    assert len(calls) > 10
+    genes = pd.DataFrame({"gene_id": cohort.genes, "chr": ["X", "Y", None] * 100})
+    genes = genes.assign(msY=genes["gene_id"].isin(calls[:3]), X_escape=genes["gene_id"].isin(calls[3:5]))
+    known = known_genes(done.study, reporting.compose(done), genes)
+    sums = [part["up"] + part["down"] for part in known.values()]
+    assert sums[:2] == [3, 2]
+    assert sum(sums) == len(calls)
+    assert sum(part["genes"] for part in known.values()) == (done.study.fit.base_mean > 0).sum()
+    page = "\n".join(known_lines(known, {"noise_floor": 4}))
+    assert f"Other calls: {len(calls) - 5} ({sums[2]} of chromosome Y, {sums[3]} of chromosome X," in page
+    assert "count at risk: 4 (noise_floor)." in page
+    assert "| genes | up | down | below the noise floor | lost with group dispersions |" in page
+
+
+@pytest.mark.slow
+def test_a_real_study_is_audited_in_full(tmp_path: Path, real_data: Path) -> None:
+    done = run("validation_real.py", "--draws", "12", "--data", "pasilla", "--out", str(tmp_path), data=real_data)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "validation_real.json").read_text())["studies"]
+    assert list(found) == ["pasilla"]
+    study = found["pasilla"]
+    assert (study["n_test"], study["n_reference"], study["design"]) == (3, 4, "~ type + group")
+    assert {finding["status"] for finding in study["findings"]} <= {"pass", "warn", "fail", "not_assessable"}
+    *layers, whole = study["strata"]
+    for side in ("n_up", "n_down"):
+        assert sum(layer[side] for layer in layers) == whole[side] == study[side]
+    page = (tmp_path / "validation_real.md").read_text()
+    assert "treated over untreated, 3 v 4 samples" in page
+    for finding in study["findings"]:
+        assert f"| `{finding['id']}` | {finding['status'].replace('_', ' ')} |" in page
+    for explanation in study["explanations"]:
+        assert explanation["statement"] in page
+    assert str(real_data) not in page
