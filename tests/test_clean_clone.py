@@ -21,6 +21,18 @@ DEDIAG = str(Path(sys.executable).with_name("dediag"))
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PYTHON_FOLDER = Path(sys.base_prefix) / "bin"
 BARE = {"PATH": f"{PYTHON_FOLDER}:/usr/bin:/bin", "HOME": str(Path.home())}  # what env -i and a login leave
+THREAD = {  # questions of the support thread by their row in its table, and the words that answer them, N a number
+    "1, the sizes": "Unequal group size (71 v 29) does not bias the fold changes: N balanced draws move the median "
+    "fold change by N log2, predicted N (90 % interval of the difference N to N,",
+    "1, the split": "N up, N down (N % up); this design gives N % up by itself, N to N % in one study",
+    "9, the lean": "At the floor fold changes lean by themselves: N % of N uncalled genes are up, above it N %",
+    "9, what is not seen": "With 80 % power the median gene's test finds N-fold up and N-fold down",
+    "10, the floors": "measurement floors differ by a factor of N (limit 2.5): case N CPM, control N CPM",
+    "10, the list above": "N of N calls lie below the working floor, N up and N down above it",
+    "12, one-sided": "N % of the calls are up, and this design gives N % (N % to N %) with as many true rises as falls",
+    "12, excluded": "Imbalance (none): Refits of balanced draws move the median log2 fold change by N",
+}
+NUMBER = r"[+-]?[\d,]*\.?\d+"
 OWN_TO_A_RUN = {"created", "command", "seconds"}  # all that may differ between two runs of the same seed
 
 
@@ -87,6 +99,11 @@ class TestCleanClone:
         assert report["inputs"]["counts"]["n_genes"] == 12_029
         assert report["status"] != "error"
         assert (folder / "report.html").stat().st_size < 5_000_000
+
+    @pytest.mark.parametrize("question", THREAD)
+    def test_demo_answers_the_thread_in_words_and_numbers(self, demo, question):
+        words = re.escape(THREAD[question]).replace("N", NUMBER)
+        assert re.search(words, (demo[1] / "report.md").read_text("utf-8"))
 
     def test_demo_again_installs_nothing_and_gives_the_same_report(self, demo, clone):
         _, folder = demo
