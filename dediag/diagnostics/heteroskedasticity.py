@@ -270,8 +270,8 @@ def tables(result: Heteroskedasticity) -> list[Table]:
         ),
         Table(
             "genes",
-            "Tested genes: each group's dispersion, true over reported variance, shift over standard error, share with p "
-            "< .05 without effect; adjusted p with group dispersions, recentred size factors, and both.",
+            "Tested genes: each group's dispersion, true over reported variance, shift over standard error, share with "
+            "p < .05 without effect; adjusted p with group dispersions, recentred size factors, and both.",
             result.genes,
         ),
     ]

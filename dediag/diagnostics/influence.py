@@ -180,15 +180,15 @@ def judge(result: Influence) -> Verdict:
         votes = f"shared covariates let {result.cross[0]:.1%} of what is known of a group's mean come from outside it"
     if not (influential or decisive):
         headline = (
-            f"No single sample carries the result: leaving one out changes the {n} calls by {result.change.min():+.0f} "
-            f"to {result.change.max():+.0f}, and the most influential, {name}, has {weighs}; {votes}."
+            f"No sample stands out from its fellows: without one the {n:,} calls change by {result.change.min():+,.0f} to "
+            f"{result.change.max():+,.0f}, and the most influential, {name}, has {weighs}; {votes}."
         )
         return Verdict(Status.PASS, headline, "Keep all samples.", 0)
     fellows = without.calls[(result.group == result.group[i]) & (np.arange(result.group.size) != i)]
     apart = f", {without.relative[i]:.0%} apart, limit {CALLS_LIMIT:.0%}" if decisive else ""
     headline = (
-        f"Sample {name} {'carries the result' if decisive else 'stands out'}: without it {without.calls[i]:.0f} genes "
-        f"are called instead of {n} (without another {group} sample {fellows.min():.0f} to {fellows.max():.0f}"
+        f"Sample {name} {'carries the result' if decisive else 'stands out'}: without it {without.calls[i]:,.0f} genes "
+        f"are called instead of {n:,} (without another {group} sample {fellows.min():,.0f} to {fellows.max():,.0f}"
         f"{apart}); it has {weighs}{moves if influential else ''}."
     )
     advice = f"Look at {name} (swap, batch, library) and report the result with and without it; {votes}."

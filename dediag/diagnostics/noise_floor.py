@@ -165,12 +165,13 @@ def judge(result: NoiseFloor) -> Verdict:
             f"{drift}"
         )
         return Verdict(Status.WARN, headline, advice, calls_at_risk=n_below)
+    keep = f"; to filter, keep genes of an average of {result.threshold} over all samples, whatever their group."
     apart = "" if factor < RATIO_LIMIT else f"; but only {between} (limit {100 * BETWEEN_LIMIT:g} %)"
     return Verdict(
         Status.PASS,
         f"The groups' {kind} floors differ by a factor of {times} (limit {RATIO_LIMIT:g}): {floors}{apart}; {below}."
         f"{drift}",
-        f"Confirm the {counted(n_below, 'call')} below the floor before you rely on them." if n_below else NOTHING,
+        f"Confirm the {counted(n_below, 'call')} below the floor before you rely on them{keep}" if n_below else NOTHING,
         calls_at_risk=n_below,
     )
 

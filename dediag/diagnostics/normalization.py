@@ -183,7 +183,7 @@ def judge(result: Normalization) -> Verdict:
     )
     if widest.at_risk + widest.appear:
         up = "" if widest.up_fraction is None else f", {100 * widest.up_fraction:.0f} % are up"
-        sentence += f"; with it {counted(widest.at_risk, 'call')} do not hold, {widest.appear:,} are new{up}"
+        sentence += f"; with it {counted(widest.at_risk, 'call is', 'calls are')} lost, {widest.appear:,} are new{up}"
     return Verdict(Status.PASS, f"{sentence}.", HOLD if widest.at_risk else NOTHING, calls_at_risk=0)
 
 

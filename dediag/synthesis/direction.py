@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 NOMINAL = 0.05  # error rate: below it no shift makes calls too many
 HALF = 0.5  # of a lean: what explains less of it is not what makes it
 WELL_EXPRESSED = 50.0  # base mean, an edge of the report's strata
+SHIFT_SAID = 0.02  # log2, from which on a look without it is proposed
+UNEVEN_LAYERS = 0.2  # between the largest and the smallest up share by base mean
 DIFFERENT = 0.1  # of the up shares below and above the floor, at least, for a floor to have a part in a lean
 
 
@@ -157,7 +159,11 @@ def dispersion_shift(known: Known) -> Weighed | None:
         if support == "none" and part >= HALF:
             support = "weak"
         said.append(f"That is {percent(part)} of what the list leans by ({_log2(-balancing)}).")
-    if support != "none":
+    shares = [layer.up_share for layer in layers_of(known)]
+    if lean is not None and shares and max(shares) - min(shares) >= UNEVEN_LAYERS:
+        span = f"{100 * min(shares):.0f} to {percent(max(shares))}"
+        said.append(f"A shift moves genes of every expression alike; by base mean {span} of the calls are up.")
+    if support != "none" or abs(shift) >= SHIFT_SAID:
         said.append("To settle it: `dediag fit --recentre` takes it off.")
     return support, " ".join(said)
 
