@@ -251,7 +251,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         "Written by `scripts/validation_variance.py`; not edited by hand.",
         f"{len(grid)} cells of {results['genes']:,} genes without effect: a third each of mean {MEANS[0]:g},",
         f"{MEANS[1]:g} and {MEANS[2]:g} (lognormal), dispersion .08 + 2 / mean with a lognormal spread of .5,",
-        "size factors estimated.",
+        "not that of a fitted cohort; size factors estimated; one cohort a cell, so that a share of .05 has an",
+        f"standard error of {(0.05 * 0.95 / (results['genes'] / len(MEANS))) ** 0.5:.4f}, without what its genes share.",
         f"The whole page took {results['minutes']:.0f} minutes.",
         "",
         "Share of genes with p < .05. *predicted*: by the formula of `heteroskedasticity`, the ratio estimated from",
@@ -262,7 +263,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"- Prediction within .015 or 15 % at mean 50 and 500, 5 and more a group: {near} of {len(judged)};",
         f"  it or the simulated cohorts: {either} of {len(judged)}.",
         f"- Size of the corrected test there: {min(holds):.3f} to {max(holds):.3f}, within .03 to .065 in {inside} of",
-        f"  {len(holds)}; at mean 5: {min(low):.3f} to {max(low):.3f}.",
+        f"  {len(holds)}; at mean 5: {min(low):.3f} to {max(low):.3f}. At 3 samples a group there is none:",
+        "  a dispersion of its own takes 3 residual degrees of freedom.",
         "",
     ]
     for k, mean in enumerate(MEANS):
@@ -302,7 +304,15 @@ def _splits(found: dict[str, Sequence[dict[str, str]]]) -> list[str]:
         if ident in SECTION:
             counts = [sum(s.get(ident) == status for s in found[kind]) for kind in found for status in ("warn", "fail")]
             lines.append(f"| `{ident}` | {' | '.join(map(str, counts))} |")
-    return [*lines, ""]
+    passed = [{s.get(ident) for ident in SECTION} for s in found["healthy"]]
+    alarmed, failed = sum(bool(s & {"warn", "fail"}) for s in passed), sum("fail" in s for s in passed)
+    return [
+        *lines,
+        "",
+        f"Of the {n} splits without a planted fault {alarmed} have a warning or a fail of some of these five, {failed} a",
+        "fail: real replicates share causes that no column names.",
+        "",
+    ]
 
 
 def _sexes(rows: dict[str, dict[str, int]]) -> list[str]:

@@ -124,6 +124,16 @@ def test_error_rates_stand_beside_the_truth(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ratios_and_shifts_stand_beside_the_truth(tmp_path: Path) -> None:
+    done = run("validation_dispersions.py", "--cohorts", "2", "--shifts", "1", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "validation_dispersions.json").read_text())
+    assert all(0 <= row["held"] <= row["cohorts"] == 2 for row in found["intervals"])
+    assert all(row["told"] == pytest.approx(row["ratio"], abs=0.02) for row in found["shifts"])
+    assert "| 6 v 15 | 4 |" in (tmp_path / "validation_dispersions.md").read_text()
+
+
+@pytest.mark.slow
 def test_alarms_are_counted(tmp_path: Path) -> None:
     options = ["--healthy", "2", "--faulty", "1", "--genes", "300"]
     done = run("validation.py", *options, "--workers", "2", "--out", str(tmp_path))

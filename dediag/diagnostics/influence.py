@@ -180,7 +180,7 @@ def judge(result: Influence) -> Verdict:
         votes = f"shared covariates let {result.cross[0]:.1%} of what is known of a group's mean come from outside it"
     if not (influential or decisive):
         headline = (
-            f"No sample stands out from its fellows: without one the {n:,} calls change by {result.change.min():+,.0f} to "
+            f"No sample stands out: without one the {n:,} calls change by {result.change.min():+,.0f} to "
             f"{result.change.max():+,.0f}, and the most influential, {name}, has {weighs}; {votes}."
         )
         return Verdict(Status.PASS, headline, "Keep all samples.", 0)
