@@ -116,7 +116,7 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"No effects; {SHIFT_SIZE} v {SHIFT_SIZE}, {SHIFT_GENES:,} genes of mean 200 about, median dispersion .4 v .1,",
         "whose natural logs have the standard deviation *spread*; log2, test over reference, means of",
-        f"{found['shifts'][0]['cohorts']} cohorts. *told*: `dispersion_shift_log2` of the median of ratios, true ratio.",
+        f"{found['shifts'][0]['cohorts']} cohorts. *told*: `dispersion_shift_log2` of the median of ratios.",
         "*recentred*: the median fold change that `--recentre` leaves.",
         "",
         f"| spread | {' | '.join(METHODS)} | told | recentred |",

@@ -252,7 +252,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"{len(grid)} cells of {results['genes']:,} genes without effect: a third each of mean {MEANS[0]:g},",
         f"{MEANS[1]:g} and {MEANS[2]:g} (lognormal), dispersion .08 + 2 / mean with a lognormal spread of .5,",
         "not that of a fitted cohort; size factors estimated; one cohort a cell, so that a share of .05 has an",
-        f"standard error of {(0.05 * 0.95 / (results['genes'] / len(MEANS))) ** 0.5:.4f}, without what its genes share.",
+        f"standard error of {(0.05 * 0.95 * len(MEANS) / results['genes']) ** 0.5:.4f}, without what its genes share.",
         f"The whole page took {results['minutes']:.0f} minutes.",
         "",
         "Share of genes with p < .05. *predicted*: by the formula of `heteroskedasticity`, the ratio estimated from",
@@ -309,7 +309,7 @@ def _splits(found: dict[str, Sequence[dict[str, str]]]) -> list[str]:
     return [
         *lines,
         "",
-        f"Of the {n} splits without a planted fault {alarmed} have a warning or a fail of some of these five, {failed} a",
+        f"Of the {n} splits without a planted fault {alarmed} have a warning or a fail of some of these, {failed} a",
         "fail: real replicates share causes that no column names.",
         "",
     ]

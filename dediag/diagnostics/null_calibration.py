@@ -16,9 +16,9 @@ through normalisation, but its genes and samples are independent and its counts 
 How to read it: a valid test gives p < .05 to 5 % of genes without effect. The mean over splits says whether it does on
 average; the 90th percentile whether a single split, such as the study, can be far off: genes vary together, so that an
 unknown cause which happens to follow a split makes many false calls at once. Winsorised: some of the same splits after
-each gene's normalised counts are cut at their 95th percentile. The bootstrap's size is read with the interval of the
-groups' dispersion ratio, by the end that is nearer to health; it is about .01 too high in healthy studies of 5 v 20,
-which the limits allow for.
+each gene's normalised counts are cut at their 95th percentile (the bootstrap's have no outliers to be cut). Its size is
+read with the interval of the groups' dispersion ratio, by the end that is nearer to health; it is about .01 too high in
+healthy studies of 5 v 20, which the limits allow for.
 
 What it does not show: few distinct splits say little (3 v 3 has ten), and splits of the same samples are no
 independent repetitions. Real replicates share more than a model does: of 100 splits of clean replicates of one strain

@@ -27,8 +27,9 @@ other group. Low weight alone is a reason to look and to weigh, not to leave a s
 
 What it does not show: why. A sample may be damaged, contaminated, of another cell mixture, or honestly different. A
 batch that splits the groups unevenly can look like a swap. Simulated genes vary independently, so the range of the
-expected weights is narrower than that of real samples. In a group of 3 a bad sample and a group that varies more look
-alike; 2, like those of a pair with a coefficient of its own, share one weight. Of 5 v 5 a swapped pair is often missed.
+expected weights is narrower than that of real samples: of 100 splits of clean replicates of one strain 19 warn and 1
+fails. In a group of 3 a bad sample and a group that varies more look alike; 2, like those of a pair with a coefficient
+of its own, share one weight. Of 5 v 5 a swapped pair is often missed.
 
 References:
 - Ritchie et al. (2006) Empirical array quality weights in the analysis of microarray data. BMC Bioinformatics 7:261
