@@ -36,7 +36,7 @@ from dediag.model.fit import fit
 from dediag.settings import AuditSettings
 from dediag.simulation import TYPICAL, Population, draw_counts, simulate
 from dediag.stats.call_split import Calls
-from dediag.synthesis import explain, ranked
+from dediag.synthesis import explain, ranked, surprising
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -183,7 +183,7 @@ def first_cause(trial: tuple[str, int], n_genes: int) -> dict[str, Any]:
     )  # fmt: skip
     candidates = explain(report.findings)
     supported = ranked(candidates)
-    first = supported[0].id if supported else "undecided" if candidates else "nothing"
+    first = supported[0].id if supported else "undecided" if surprising(report.findings) else "nothing"
     alarms = [finding.id for finding in report.findings if finding.status in ("warn", "fail")]
     return {"cause": cause, "right": right, "first": first, "sizes": [n_test, n_reference], "alarms": alarms,
             "support": {e.id: e.support for e in supported}}  # fmt: skip
@@ -281,18 +281,23 @@ def as_markdown(found: dict[str, list[dict[str, Any]]], n_genes: int) -> str:
         "",
         f"Cohorts of {n_genes} genes with one planted cause each, audited with {BOOTSTRAPS} draws, permutations and",
         "bootstraps; the explanation that the synthesis ranks first. *undecided*: something is surprising and nothing",
-        "has any support; *nothing*: nothing needs explaining.",
+        "has any support; *nothing*: nothing needs explaining. *lean*: cohorts in which sign_asymmetry warns; in",
+        "others the cause shows in another diagnostic's alarm. *tied*: cohorts in which another explanation has as",
+        "firm a support, and the more particular one is put first.",
         "",
     ]
     names = [*dict.fromkeys([right for right, *_ in CAUSES.values()])]
     others = sorted({row["first"] for row in found["causes"]} - set(names))
     columns = [*names, *others]
-    lines += [f"| planted | {' | '.join(columns)} | right |", "|---|" + "---|" * (len(columns) + 1)]
+    lines += [f"| planted | {' | '.join(columns)} | right | lean | tied |", "|---|" + "---|" * (len(columns) + 3)]
     for cause, (right, *_) in CAUSES.items():
-        counts = Counter(row["first"] for row in found["causes"] if row["cause"] == cause)
+        rows = [row for row in found["causes"] if row["cause"] == cause]
+        counts = Counter(row["first"] for row in rows)
+        lean = sum("sign_asymmetry" in row["alarms"] for row in rows)
+        tied = sum(list(row["support"].values()).count(row["support"].get(row["first"])) > 1 for row in rows)
         n = sum(counts.values())
         shown = " | ".join(str(counts[name] or "") for name in columns)
-        lines.append(f"| {cause} | {shown} | {counts[right]} of {n} |")
+        lines.append(f"| {cause} | {shown} | {counts[right]} of {n} | {lean} | {tied} |")
     healthy = [row["alarms"] for row in found["causes"] if row["right"] == "nothing"]
     alarms_without = Counter(name for alarms in healthy for name in alarms)
     said = ", ".join(f"`{name}` {n}" for name, n in alarms_without.items()) or "none"
