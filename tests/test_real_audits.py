@@ -79,6 +79,7 @@ def test_the_report_says_what_would_settle_it(report, tmp_path):
     for explanation in supported:
         assert "To settle it: " in explanation.statement, explanation.id
     title = "What could make 68 % of the calls go up?"
+    settled = sum("To settle it: " in explanation.statement for explanation in report.explanations)
     for shown in (page, text):
         assert title in shown
-        assert shown.count("To settle it: ") == len(supported)
+        assert shown.count("To settle it: ") == settled >= len(supported)
