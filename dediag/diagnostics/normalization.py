@@ -11,9 +11,9 @@ median of ratios rests on a part of the genes that may not be typical.
 
 *Dispersion shift*: methods on the log scale give the more dispersed group size factors that are too small, since the
 median of a log count lies below the log of its mean; all its genes go up, whatever the number of samples: by .15 log2
-at dispersions of .4 and .1 (`dispersion_shift_log2`: cohorts without effect simulated with the groups' dispersions and
-normalised by this study's method; TMM does the same). Recentring by the median fold change of well-expressed genes
-takes it off.
+at dispersions of .4 and .1, by .12 where genes spread widely (`dispersion_shift_log2`: cohorts without effect simulated
+with the groups' dispersions and normalised by this study's method; reports/validation_dispersions). TMM does the same,
+upper quartiles half the opposite. Recentring by the median fold change of well-expressed genes takes it off.
 
 *Composition*: where a few genes take up much of one group's reads, all others look lower in CPM, FPKM and TPM.
 `composition_shift_log2` is by how much normalising to the total would move all fold changes against this fit, whose
