@@ -45,6 +45,11 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def percent(share: float | None, digits: int = 0) -> str:
+    """`56 %`; `? %` where it is not known."""
+    return "? %" if share is None else f"{100.0 * share:.{digits}f} %"
+
+
 def listed(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])

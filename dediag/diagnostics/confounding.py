@@ -43,7 +43,7 @@ from dediag.cohort import InputError
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.resample.covariates import columns, refit_with, surrogate, technical, variable_genes
-from dediag.rounding import counted, settled
+from dediag.rounding import counted, percent, settled
 from dediag.stats import association
 
 if TYPE_CHECKING:
@@ -325,14 +325,14 @@ def draw(result: Confounding) -> list[Figure]:
         ("test", "reference"), result.groups, (result.is_test, ~result.is_test), strict=True
     ):
         drawing.cloud(right, result.scores[members, 0], result.scores[members, -1], role, label=name, size=34.0)
-    share = [f"component {k + 1} ({s:.0%} of the variance)" for k, s in enumerate(result.shares[:2])]
+    share = [f"component {k + 1} ({percent(s)} of the variance)" for k, s in enumerate(result.shares[:2])]
     right.set(xlabel=share[0], ylabel=share[-1], title="Principal components")
     drawing.legend(left)
     drawing.legend(right)
     said = ", ".join(f"{c.name} {c.association:.2f}" for c in everything[::-1])
     caption = (
         "Left: Cramer's V or correlation with the groups; hollow bars are in the design. Right: samples by principal "
-        f"component; of the first the groups explain {result.explained[0]:.0%}."
+        f"component; of the first the groups explain {percent(result.explained[0])}."
     )
     return [Figure("covariates", drawing.to_svg(figure), caption, f"Association with the groups: {said}.")]
 

@@ -39,7 +39,7 @@ from dediag import drawing
 from dediag.contract import Diagnostic, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.coefficients import fit_coefficients
-from dediag.rounding import settled
+from dediag.rounding import percent, settled
 from dediag.stats.agreement import spearman
 from dediag.stats.peer_glm import FitColumn, peer_fits
 from dediag.stats.peer_states import COMPARED, Traits, stratified
@@ -185,7 +185,7 @@ def judge(result: GlmAgreement) -> Verdict:
         return Verdict(
             Status.FAIL,
             f"{int(bad.sum())} of {n} genes differ from statsmodels by more than {LFC_LIMIT:g} in log2 fold change "
-            f"or {SE_LIMIT - 1:.0%} in standard error: a defect of this engine.",
+            f"or {percent(SE_LIMIT - 1)} in standard error: a defect of this engine.",
             f"Report it with the counts of gene {result.genes[int(np.argmax(bad))]}; do not use the fit of these "
             "genes.",
             calls_at_risk=int((bad & result.significant).sum()),
@@ -195,7 +195,7 @@ def judge(result: GlmAgreement) -> Verdict:
         why = ", ".join(f"{s} {fallen.count(s)}" for s in sorted(set(fallen)))
         headline = (
             f"{len(fallen)} of {len(result.state)} sampled genes could not be compared with statsmodels ({why}; limit "
-            f"{1 - FEWEST_COMPARED:.0%})."
+            f"{percent(1 - FEWEST_COMPARED)})."
         )
         return Verdict(Status.WARN, headline, "Leave out genes with few counts, or compare all genes.", 0)
     lfc = settled(float(np.nanmax(result.lfc_difference)), LFC_LIMIT, digits=1)

@@ -48,7 +48,7 @@ from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.group_test import EXPRESSED
 from dediag.resample.simulated_residuals import OTHER, REFERENCE, TEST, Judging, observed, simulated
-from dediag.rounding import settled, span
+from dediag.rounding import percent, settled, span
 from dediag.stats.residual_sets import ResidualSets, columns, known
 from dediag.study import RATIO_EDGES
 
@@ -200,8 +200,8 @@ def _outliers(result: GoodnessOfFit) -> str:
     words = f"{_percent(value, WARN_OUTLIERS)} {out}"
     if value < WARN_OUTLIERS:
         return f"{words})"
-    calls = "" if np.isnan(result.calls.observed) else f"; {result.calls.observed:.0%} of the calls have one"
-    return f"{words}; {share:.0%} of them in {result.samples[at]}{calls})"
+    calls = "" if np.isnan(result.calls.observed) else f"; {percent(result.calls.observed)} of the calls have one"
+    return f"{words}; {percent(share)} of them in {result.samples[at]}{calls})"
 
 
 def _outliers_advice(result: GoodnessOfFit) -> str:

@@ -46,7 +46,7 @@ from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.resample import expected_draws
 from dediag.resample.expected_draws import ExpectedArms
-from dediag.rounding import apart
+from dediag.rounding import apart, percent
 from dediag.stats.draw_sizes import Sizes
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def judge(result: Imbalance) -> Verdict:
         said = "moves the fold changes as far as small samples must" if must else "does not bias the fold changes"
     headline = f"Unequal group size ({sizes}) {said}: {moved}"
     if rate is not None and rate.balanced is not None:
-        headline += f"; predicted error rate at p < .05: {rate.full.value:.1%}, balanced {rate.balanced:.1%}"
+        headline += f"; error rate at p < .05: {percent(rate.full.value, 1)}, balanced {percent(rate.balanced, 1)}"
     return Verdict(Status.PASS, f"{headline}.", f"Keep all samples; discarding some only loses power.{more}", 0)
 
 
@@ -198,11 +198,11 @@ def _wrong_size(result: Imbalance, rate: Sizes) -> str:
     smaller, larger, ratio = result.test, result.reference, rate.ratio
     if result.n_test > result.n_reference:
         smaller, larger, ratio = larger, smaller, 1.0 / ratio
-    return (
-        f"At {result.n_test} v {result.n_reference}, {rate.full.value:.0%} of genes without effect would have p < .05 "
-        f"(balanced draws: {rate.balanced:.0%}), because the smaller group ({smaller}) is {ratio:.2g} times as "
-        f"dispersed as {larger}, which one dispersion per gene hides."
+    wrong = (
+        f"{percent(rate.full.value)} of genes without effect have p < .05 (balanced draws: {percent(rate.balanced)})"
     )
+    times = f"the smaller group ({smaller}) is {ratio:.2g} times as dispersed as {larger}"
+    return f"At {result.n_test} v {result.n_reference}, {wrong}, because {times}, which one dispersion per gene hides."
 
 
 def _direction(result: Imbalance) -> str:

@@ -48,7 +48,7 @@ import numpy as np
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.sample_shares import score_parts
-from dediag.rounding import settled
+from dediag.rounding import percent, settled
 from dediag.stats.fellows import over_fellows
 from dediag.stats.left_out import compare
 
@@ -177,7 +177,7 @@ def judge(result: Influence) -> Verdict:
     if result.cross[1] < NO_VOTE:
         votes = "each group's mean rests on its own samples alone, so the larger group has no vote on the smaller one"
     else:
-        votes = f"shared covariates let {result.cross[0]:.1%} of what is known of a group's mean come from outside it"
+        votes = f"shared covariates bring {percent(result.cross[0], 1)} of what is known of a group's mean from outside"
     if not (influential or decisive):
         headline = (
             f"No sample stands out: without one the {n:,} calls change by {result.change.min():+,.0f} to "
@@ -185,7 +185,7 @@ def judge(result: Influence) -> Verdict:
         )
         return Verdict(Status.PASS, headline, "Keep all samples.", 0)
     fellows = without.calls[(result.group == result.group[i]) & (np.arange(result.group.size) != i)]
-    apart = f", {without.relative[i]:.0%} apart, limit {CALLS_LIMIT:.0%}" if decisive else ""
+    apart = f", {percent(without.relative[i])} apart, limit {percent(CALLS_LIMIT)}" if decisive else ""
     headline = (
         f"Sample {name} {'carries the result' if decisive else 'stands out'}: without it {without.calls[i]:,.0f} genes "
         f"are called instead of {n:,} (without another {group} sample {fellows.min():,.0f} to {fellows.max():,.0f}"

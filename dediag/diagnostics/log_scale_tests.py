@@ -49,7 +49,7 @@ from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.model.transformation import variance_stabilized
-from dediag.rounding import settled
+from dediag.rounding import percent, settled
 from dediag.stats import agreement, log_tests
 from dediag.stats.fold_changes import FoldChanges
 from dediag.stats.log_gap import Drawn, Gap, TwoGroups
@@ -189,7 +189,7 @@ def judge(result: LogScaleTests) -> Verdict:
         )
         if (result.gap.r2 or 0) > MOSTLY:
             advice = (
-                f"The fitted dispersions explain {result.gap.r2:.0%} of the gap: look at the dispersions of the groups "
+                f"The fitted dispersions explain {percent(result.gap.r2)} of the gap: look at the groups' dispersions "
                 "and at lost counts before you believe either scale."
             )
     elif result.group_dispersions and abs(shift) > SHIFT_LIMIT:
@@ -246,8 +246,8 @@ def tables(result: LogScaleTests) -> list[Table]:
         Table(
             "gap",
             "Gap between the difference of mean logs and the model's fold change, seen and predicted (log2); strays "
-            f"are genes whose gap lies further from its prediction than {1 - STRAY_SHARE:.0%} of genes alike do in "
-            "counts drawn from the fit.",
+            f"are genes whose gap lies further from its prediction than {percent(1 - STRAY_SHARE)} of genes alike do "
+            "in counts drawn from the fit.",
             {
                 "absent_in_one_group": [int((~result.seen & np.isfinite(result.lfc)).sum())],
                 "floor_genes": [int((result.seen & ~result.steady).sum())],

@@ -50,7 +50,7 @@ from dediag import drawing
 from dediag.contract import Diagnostic, Fault, NotAssessable
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.resample.list_overlap import by_strength, list_overlap, simulations
-from dediag.rounding import apart, counted, settled
+from dediag.rounding import apart, counted, percent, settled
 from dediag.stats.adjust import benjamini_hochberg
 from dediag.stats.combination import twice_median
 from dediag.stats.design_analysis import WinnersCurse
@@ -157,7 +157,7 @@ def judge(result: Replicability) -> Verdict:
     if n < FEWEST_CALLS:
         said = f"{counted(n, 'call')} are too few for lists to overlap in." if n else "There are no calls to come back."
         return Verdict(Status.NOT_ASSESSABLE, said, "Nothing to do.", reason=f"fewer than {FEWEST_CALLS} calls")
-    again = f" A repetition of the whole study would call about {result.again_share:.0%} of the calls again."
+    again = f" A repetition of the whole study would call about {percent(result.again_share)} of the calls again."
     if draws is None or draws.expected_jaccard is None or math.isnan(draws.jaccard):
         reason = "too few draws or simulated cohorts call any gene"
         if draws is None:
@@ -215,8 +215,8 @@ def _curse(result: Replicability) -> str:
         return "Report shrunken fold changes: those of calls are exaggerated."
     return (
         f"Report shrunken fold changes: those of the calls are {curse.exaggeration:.2f} times the expected true ones, "
-        f"and about {curse.wrong_sign_rate:.1%} have the wrong sign, counting those without effect by half. Plan a "
-        "validation with the genes' called_again."
+        f"and about {percent(curse.wrong_sign_rate, 1)} have the wrong sign, counting those without effect by half. "
+        "Plan a validation with the genes' called_again."
     )
 
 

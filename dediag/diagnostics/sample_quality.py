@@ -53,7 +53,7 @@ from dediag.drawing.samples import sample_points
 from dediag.finding import Figure, Metric, Status, Table, Verdict
 from dediag.resample.expected_weights import beside_model, calls_with, weighed_genes
 from dediag.resample.sample_places import places
-from dediag.rounding import counted, settled
+from dediag.rounding import counted, percent, settled
 from dediag.stats.sex_markers import shown
 
 if TYPE_CHECKING:
@@ -176,8 +176,8 @@ def _placed(result: SampleQuality) -> str:
     if swap.most is None or not swap.told_apart:
         return "the groups cannot be told apart without the sample in question, so a swap could not be seen"
     share = settled(100.0 * float(swap.votes[swap.most]), 100.0 * SWAP_VOTES, digits=2)
-    placed = f"at most {share}% of the genes place one in the other group"
-    return f"{placed} ({result.samples[swap.most]}, limit {SWAP_VOTES:.0%})"
+    placed = f"at most {share} % of the genes place one in the other group"
+    return f"{placed} ({result.samples[swap.most]}, limit {percent(SWAP_VOTES)})"
 
 
 def _swap(result: SampleQuality) -> Verdict | None:
@@ -191,8 +191,8 @@ def _swap(result: SampleQuality) -> Verdict | None:
         )
         said += " not mistakes one by one but an unrecorded factor that splits the groups unevenly."
         return Verdict(Status.WARN, said, "Look for a factor that splits the groups unevenly: batch, tissue, damage.")
-    names = [f"{result.samples[k]} ({swap.votes[k]:.0%}, labelled {result.groups[result.group[k]]})" for k in at]
-    voting = f"share of the genes chosen without it that place it in the other group, limit {SWAP_VOTES:.0%}"
+    names = [f"{result.samples[k]} ({percent(swap.votes[k])}, labelled {result.groups[result.group[k]]})" for k in at]
+    voting = f"share of the genes chosen without it that place it in the other group, limit {percent(SWAP_VOTES)}"
     if len(set(result.group[at])) == 2:
         said = f"Samples of both groups look exchanged: {', '.join(names)}; {voting}."
         return Verdict(Status.FAIL, said, "Trace their labels (sex, genotype, records) and correct or leave out.")
@@ -218,7 +218,7 @@ def _low_weight(result: SampleQuality) -> Verdict | None:
     if calls is not None:
         share = settled(100.0 * calls.changed, 100.0 * CHANGED, digits=2)
         effect = f"; with the weights {calls.after} genes are called instead of {calls.before} ({calls.lost} vanish, "
-        effect += f"{calls.gained} appear: {share}%, limit {CHANGED:.0%})"
+        effect += f"{calls.gained} appear: {share} %, limit {percent(CHANGED)})"
     low = sorted(np.flatnonzero(result.out_of_line), key=lambda k: float(result.weights.ratio[k]))
     others = f", as {n - 1} more are ({', '.join(result.samples[k] for k in low[1:5])})" if n > 1 else ""
     said = f"{result.samples[i]} is out of line{others}: its weight is {_times(result)}{effect}."
@@ -317,12 +317,12 @@ def _draw_places(result: SampleQuality) -> Figure:
     figure, places, swap = drawing.new_figure(*drawing.PAIR), result.places, result.places.swap
     left, right = figure.subplots(1, 2)
     named = np.unique([result.worst, *result.misplaced[:4]])
-    at, percent = np.arange(len(result.samples), dtype=np.float64), 100.0 * swap.votes
-    for ax, x, y in ((left, places.scores[:, 0], places.scores[:, -1]), (right, at, percent)):
+    at, votes = np.arange(len(result.samples), dtype=np.float64), 100.0 * swap.votes
+    for ax, x, y in ((left, places.scores[:, 0], places.scores[:, -1]), (right, at, votes)):
         sample_points(ax, x, y, result.group, result.groups, names=result.samples, named=named)
         ax.margins(x=0.12)
     drawing.reference_line(right, 100.0 * SWAP_VOTES, label="limit")
-    share = [f"component {k + 1} ({s:.0%} of the variance)" for k, s in enumerate(places.shares)]
+    share = [f"component {k + 1} ({percent(s)} of the variance)" for k, s in enumerate(places.shares)]
     left.set(xlabel=share[0], ylabel=share[-1], title="Principal components")
     right.set(xlabel="samples", ylabel="% of genes nearer to the other group", xticks=[], ylim=(-3.0, 103.0))
     right.set(title="Is it on the wrong side?")

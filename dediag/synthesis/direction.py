@@ -6,19 +6,8 @@ from math import log
 from typing import TYPE_CHECKING
 
 from dediag.finding import Status
-from dediag.rounding import counted, fixed, listed
-from dediag.synthesis.evidence import (
-    ALARMS,
-    JUDGED,
-    Support,
-    layers_of,
-    lean_of,
-    limit,
-    metric,
-    percent,
-    surely,
-    value,
-)  # fmt: skip
+from dediag.rounding import counted, fixed, listed, percent
+from dediag.synthesis.evidence import ALARMS, JUDGED, Support, layers_of, lean_of, limit, metric, surely, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

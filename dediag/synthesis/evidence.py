@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dediag.finding import Status
+from dediag.rounding import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,11 +57,6 @@ def surely(finding: Finding | None, name: str) -> float:
 def firmest(findings: Sequence[Finding]) -> Support:
     """Support of the firmest verdict."""
     return JUDGED[max((finding.status for finding in findings), key=lambda status: status.severity)]
-
-
-def percent(share: float) -> str:
-    """`56 %`."""
-    return f"{100 * share:.0f} %"
 
 
 @dataclass(frozen=True)

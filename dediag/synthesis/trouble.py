@@ -6,8 +6,8 @@ from math import log
 from typing import TYPE_CHECKING
 
 from dediag.finding import Status
-from dediag.rounding import fixed
-from dediag.synthesis.evidence import ALARMS, JUDGED, Support, firmest, lean_of, limit, percent, value
+from dediag.rounding import fixed, percent
+from dediag.synthesis.evidence import ALARMS, JUDGED, Support, firmest, lean_of, limit, value
 
 if TYPE_CHECKING:
     from dediag.synthesis.evidence import Known, Weighed

@@ -103,7 +103,7 @@ def test_agreement_on_a_minority_of_the_genes_warns_and_says_why(agreed):
     state = tuple("compared" if i < len(agreed.state) // 2 - 1 else "floor" for i in range(len(agreed.state)))
     verdict = glm_agreement.judge(replace(agreed, state=state))
     assert verdict.status is Status.WARN
-    assert f"(floor {state.count('floor')}; limit 50%)" in verdict.headline
+    assert f"(floor {state.count('floor')}; limit 50 %)" in verdict.headline
 
 
 @pytest.mark.parametrize("difference", [9.6e-5, 9.9999e-5, 3e-7])

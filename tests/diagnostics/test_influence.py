@@ -131,7 +131,7 @@ def test_a_shared_covariate_gives_them_one_and_the_text_says_so():
     result = compute(opened)
     value = numbers(result)["cross_group_score"]
     assert 0.005 < value < 0.5
-    assert f"shared covariates let {value:.1%}" in judge(result).headline
+    assert f"shared covariates bring {100 * value:.1f} %" in judge(result).headline
     X, case, gene = opened.fit.design.matrix, opened.test_samples, opened.above_floor[0]
     mu = np.exp2(X @ opened.exact.coefficients[gene]) * opened.fit.size_factors
     w = mu / (1 + opened.fit.dispersion[gene] * mu)
