@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-# reports/validation.md: none of 1,470 healthy cohorts passed a limit, 40 of 40 with a dispersion ratio of 4 did. Highest
+# reports/validation: none of 1,470 healthy cohorts passed a limit, 40 of 40 with a dispersion ratio of 4 did. Highest
 # of the healthy ones: bootstrap .070 (its interval reaches down), mock splits .061, one in ten above .075.
 WARN_SIZE = 0.067  # share of genes without effect with p < .05: the interval of the bootstrap's lies above
 FAIL_SIZE = 0.10
