@@ -68,9 +68,10 @@ def variance_ratio(
 
     Above 1 (a liberal test) when the smaller group is the more dispersed, about 1 when the groups are equally large.
     """
-    phi = pooled_dispersion(phi_test, phi_reference, n_test, n_reference)
     true = log_variance(mean_test, phi_test) / n_test + log_variance(mean_reference, phi_reference) / n_reference
-    return np.asarray(true / _reported_variance(mean_test, mean_reference, phi, n_test, n_reference))
+    return np.asarray(
+        true / _reported_variance(mean_test, mean_reference, phi_test, phi_reference, n_test, n_reference)
+    )
 
 
 def predicted_size(
@@ -104,12 +105,18 @@ def shift_in_errors(
     shift_log2: ArrayLike,
 ) -> Array:
     """A shift of log2 fold changes in units of the standard error that a fit with one pooled dispersion reports."""
-    phi = pooled_dispersion(phi_test, phi_reference, n_test, n_reference)
-    reported = np.sqrt(_reported_variance(mean_test, mean_reference, phi, n_test, n_reference))
-    return np.asarray(np.asarray(shift_log2, np.float64) * math.log(2.0) / reported)
+    reported = _reported_variance(mean_test, mean_reference, phi_test, phi_reference, n_test, n_reference)
+    return np.asarray(np.asarray(shift_log2, np.float64) * math.log(2.0) / np.sqrt(reported))
 
 
 def _reported_variance(
-    mean_test: ArrayLike, mean_reference: ArrayLike, phi: Array, n_test: int, n_reference: int
+    mean_test: ArrayLike,
+    mean_reference: ArrayLike,
+    phi_test: ArrayLike,
+    phi_reference: ArrayLike,
+    n_test: int,
+    n_reference: int,
 ) -> Array:
+    """Variance of a log fold change that a fit with one pooled dispersion reports."""
+    phi = pooled_dispersion(phi_test, phi_reference, n_test, n_reference)
     return np.asarray(log_variance(mean_test, phi) / n_test + log_variance(mean_reference, phi) / n_reference)
