@@ -135,16 +135,17 @@ def test_ratios_and_shifts_stand_beside_the_truth(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_alarms_are_counted(tmp_path: Path) -> None:
-    options = ["--healthy", "2", "--faulty", "1", "--genes", "300"]
+    options = ["--whole", "2", "--single", "1", "--genes", "300", "--whole-genes", "300"]
     done = run("validation.py", *options, "--workers", "2", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "validation.json").read_text())
-    assert all(sum(row["healthy"].values()) == 2 for row in found["rates"].values())
+    assert found["whole"]["cohorts"] == 2
+    assert found["single"]["cohorts"] == sum(1 + bool(row["fault"]) for row in found["rates"].values())
     limits = {(row["diagnostic"], row["metric"]): row for row in found["limits"]}
     quality = limits["heteroskedasticity", "predicted_size"]
     assert quality["healthy"][2] < quality["faulty"][1]
     page = (tmp_path / "validation.md").read_text()
-    assert "processor minutes" in page
+    assert "processor minutes, of 240 that they may take" in page
     assert "| `confounding` | `depth_ratio` | 2.5 |" in page
 
 
