@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -77,13 +78,29 @@ CAUSES: Mapping[str, tuple[str, Sequence[tuple[int, int]], Population, Mapping[s
 NOT_ASKED = ("glm_agreement", "log_scale_tests", "group_weights", "detection_limit")  # the synthesis does not need them
 
 
-def flipped(n_test: int, n_reference: int, mean: float, effect: float | None, n_genes: int, seed: int) -> Cohort:
+class Cell(NamedTuple):
+    """A design whose up share is studied."""
+
+    effects: str  # of EFFECTS
+    n_test: int
+    n_reference: int
+    mean: float
+    n_genes: int = 2000
+    spread: float = 0.3  # standard deviation of the log means
+
+
+HARD = Cell("plus or minus 1", 5, 20, 5.0)  # the furthest off: with more genes, and with genes of more than one mean
+OTHER_CELLS = (HARD._replace(n_genes=8000), HARD._replace(spread=1.0))
+
+
+def flipped(cell: Cell, seed: int) -> Cohort:
     """Genes of one expression, a fifth of them with an effect about their midpoint, and carriers."""
-    rng = np.random.default_rng([seed, n_test, n_reference, int(mean)])
-    midpoint = np.r_[np.exp(rng.normal(np.log(mean), 0.3, n_genes)), np.full(CARRIERS, 100.0)]
+    n_genes, effect = cell.n_genes, EFFECTS[cell.effects]
+    rng = np.random.default_rng([seed, cell.n_test, cell.n_reference, int(cell.mean)])
+    midpoint = np.r_[np.exp(rng.normal(np.log(cell.mean), cell.spread, n_genes)), np.full(CARRIERS, 100.0)]
     effects, changed = np.zeros(midpoint.size), n_genes // 5
     effects[:changed] = rng.normal(0, 1, changed) if effect is None else effect * rng.choice([-1.0, 1.0], changed)
-    case = np.arange(n_test + n_reference) < n_test
+    case = np.arange(cell.n_test + cell.n_reference) < cell.n_test
     sizes = np.exp(rng.normal(0, 0.3, case.size))
     means = midpoint[:, None] * 2.0 ** (np.where(case, 0.5, -0.5) * effects[:, None]) * sizes
     counts = draw_counts(rng, means, np.full((midpoint.size, 1), DISPERSION))
@@ -91,25 +108,24 @@ def flipped(n_test: int, n_reference: int, mean: float, effect: float | None, n_
     return Cohort(frozen(counts), pd.Index([f"g{k}" for k in range(midpoint.size)]), samples)
 
 
-def expected_cell(cell: tuple[str, tuple[int, int], float], n_cohorts: int, n_genes: int) -> dict[str, Any]:
+def expected_cell(cell: Cell, n_cohorts: int) -> dict[str, Any]:
     """Expected and true up share of one design."""
     from dediag.model import kernels
 
     kernels.set_threads(1)
-    name, sizes, mean = cell
-    make = partial(flipped, *sizes, mean, EFFECTS[name], n_genes)
-    up = down = 0
+    up, down = np.zeros(4 * n_cohorts), np.zeros(4 * n_cohorts)
     for k in range(4 * n_cohorts):
-        found = fit(make(FIRST_SEED + 1000 + k), "~ group", CONTRAST, search="newton")
+        found = fit(flipped(cell, FIRST_SEED + 1000 + k), "~ group", CONTRAST, search="newton")
         called = found.padj < AuditSettings.alpha
         n_up, n_down = int((called & (found.lfc > 0)).sum()), int((called & (found.lfc < 0)).sum())
         if n_up + n_down >= sign_asymmetry.FEWEST_CALLS:  # of the others `sign_asymmetry` tells nothing
-            up, down = up + n_up, down + n_down
+            up[k], down[k] = n_up, n_down
+    both = up + down
+    true = float(up.sum() / max(both.sum(), 1.0))
     told, held = [], []
     for k in range(n_cohorts):
-        study = open_study(
-            make(FIRST_SEED + k), "~ group", CONTRAST, seed=k, settings=AuditSettings(bootstraps=BOOTSTRAPS)
-        )
+        cohort, settings = flipped(cell, FIRST_SEED + k), AuditSettings(bootstraps=BOOTSTRAPS)
+        study = open_study(cohort, "~ group", CONTRAST, seed=k, settings=settings)
         wanted = sign_asymmetry.plan(study)
         if not wanted:
             continue
@@ -120,8 +136,11 @@ def expected_cell(cell: tuple[str, tuple[int, int], float], n_cohorts: int, n_ge
             told.append(whole.expected)
             held.append(bool((whole.expected_low or 0.0) <= whole.up_share <= (whole.expected_high or 1.0)))
     return {
-        "effects": name, "n_test": sizes[0], "n_reference": sizes[1], "mean": mean, "true": up / max(up + down, 1),
-        "calls": (up + down) / (4 * n_cohorts), "told": float(np.mean(told)) if told else None,
+        **cell._asdict(), "calls": float(both.mean()), "true": true, "told": float(np.mean(told)) if told else None,
+        "se": math.hypot(
+            math.sqrt(((up - true * both) ** 2).sum()) / max(both.sum(), 1.0),
+            float(np.std(told, ddof=1)) / math.sqrt(len(told)) if len(told) > 1 else math.nan,
+        ),
         "assessed": len(told), "held": int(np.sum(held)),
     }  # fmt: skip
 
@@ -200,10 +219,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE.parent / "reports")
     options = parser.parse_args(argv)
-    cells = list(product(EFFECTS, SIZES, MEANS))
+    cells = [Cell(name, *sizes, mean) for name, sizes, mean in product(EFFECTS, SIZES, MEANS)] + list(OTHER_CELLS)
     trials = [(cause, k) for k in range(options.causes) for cause in CAUSES]
     work: dict[str, tuple[Callable[..., dict[str, Any]], Sequence[Any]]] = {
-        "expected": (partial(expected_cell, n_cohorts=options.cohorts, n_genes=2000), cells),
+        "expected": (partial(expected_cell, n_cohorts=options.cohorts), cells),
         "module": (partial(module_cohort, n_genes=1000), range(options.leans)),
         "skewed": (partial(skewed_cohort, n_genes=1000), range(options.leans)),
         "causes": (partial(first_cause, n_genes=options.genes), trials),
@@ -231,24 +250,25 @@ def as_markdown(found: dict[str, list[dict[str, Any]]], n_genes: int) -> str:
         "",
         "## Expected up share",
         "",
-        f"2,000 genes of one mean (lognormal, sd .3), dispersion {DISPERSION:g}, an effect in a fifth of them, and",
-        f"{CARRIERS} genes of mean 100 without any. *true*: share of all calls of four times as many cohorts that are",
-        "up. *told*: mean of `expected_up_fraction`. *held*: cohorts whose own share lies in the 90 % interval.",
+        f"Genes of one mean (lognormal with the spread named), dispersion {DISPERSION:g}, an effect in a fifth of",
+        f"them, and {CARRIERS} genes of mean 100 without any. *true*: share of all calls of four times as many cohorts that",
+        "are up. *told*: mean of `expected_up_fraction`. *held*: cohorts whose own share lies in the 90 % interval.",
         "",
-        "| effects (log2) | sizes | mean | calls | true | told | difference | held |",
-        "|---|---|---|---|---|---|---|---|",
+        "| effects (log2) | sizes | mean | spread | genes | calls | true | told | difference (standard error) | held |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in found["expected"]:
         told = "not assessed" if row["told"] is None else f"{row['told']:.3f}"
-        gap = "" if row["told"] is None else f"{row['told'] - row['true']:+.3f}"
+        gap = "" if row["told"] is None else f"{row['told'] - row['true']:+.3f} ({row['se']:.3f})"
         sizes = f"{row['n_test']} v {row['n_reference']}"
         lines.append(
-            f"| {row['effects']} | {sizes} | {row['mean']:g} | {row['calls']:.0f} | {row['true']:.3f} | {told} | {gap} "
-            f"| {row['held']} of {row['assessed']} |"
+            f"| {row['effects']} | {sizes} | {row['mean']:g} | {row['spread']:g} | {row['n_genes']:,} "
+            f"| {row['calls']:.0f} | {row['true']:.3f} | {told} | {gap} | {row['held']} of {row['assessed']} |"
         )
     low = [row for row in found["expected"] if row["mean"] == min(MEANS)]
     held, assessed = sum(row["held"] for row in low), sum(row["assessed"] for row in low)
-    near = [row for row in found["expected"] if row["mean"] > min(MEANS) and row["told"] is not None]
+    plain = [row for row in found["expected"] if row["n_genes"] == HARD.n_genes and row["spread"] == HARD.spread]
+    near = [row for row in plain if row["mean"] > min(MEANS) and row["told"] is not None]
     worst = {
         name: max((abs(row["told"] - row["true"]) for row in near if row["effects"] == name), default=float("nan"))
         for name in EFFECTS
@@ -259,7 +279,7 @@ def as_markdown(found: dict[str, list[dict[str, Any]]], n_genes: int) -> str:
     }
     lines += [
         "",
-        "Largest difference at means of 5, 10 and 50: "
+        f"Largest difference at means of 5, 10 and 50, {HARD.n_genes:,} genes: "
         + ", ".join(f"{gap:.3f} ({name})" for name, gap in worst.items())
         + f". At a mean of 2 the interval held {held} of {assessed}.",
         "",
