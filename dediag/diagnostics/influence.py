@@ -173,15 +173,16 @@ def judge(result: Influence) -> Verdict:
     times = settled(float(result.influence[i]), INFLUENCE_LIMIT, digits=2)
     weighs = f"{times} times the influence of its fellows (limit {INFLUENCE_LIMIT:g})"
     shift = settled(float(without.shift[i]), SHIFT_LIMIT, digits=2)
-    moves = f" and moves the fold changes by {shift} standard errors (limit {SHIFT_LIMIT:g})"
+    moves = f"moves the fold changes by {shift} standard errors (limit {SHIFT_LIMIT:g})"
     if result.cross[1] < NO_VOTE:
         votes = "each group's mean rests on its own samples alone, so the larger group has no vote on the smaller one"
     else:
         votes = f"shared covariates bring {percent(result.cross[0], 1)} of what is known of a group's mean from outside"
     if not (influential or decisive):
+        harmless = f" but {moves}" if result.influence[i] > INFLUENCE_LIMIT else ""
         headline = (
             f"No sample stands out: without one the {n:,} calls change by {result.change.min():+,.0f} to "
-            f"{result.change.max():+,.0f}, and the most influential, {name}, has {weighs}; {votes}."
+            f"{result.change.max():+,.0f}, and the most influential, {name}, has {weighs}{harmless}; {votes}."
         )
         return Verdict(Status.PASS, headline, "Keep all samples.", 0)
     fellows = without.calls[(result.group == result.group[i]) & (np.arange(result.group.size) != i)]
@@ -189,7 +190,7 @@ def judge(result: Influence) -> Verdict:
     headline = (
         f"Sample {name} {'carries the result' if decisive else 'stands out'}: without it {without.calls[i]:,.0f} genes "
         f"are called instead of {n:,} (without another {group} sample {fellows.min():,.0f} to {fellows.max():,.0f}"
-        f"{apart}); it has {weighs}{moves if influential else ''}."
+        f"{apart}); it has {weighs}{f' and {moves}' if influential else ''}."
     )
     advice = f"Look at {name} (swap, batch, library) and report the result with and without it; {votes}."
     return Verdict(Status.FAIL if influential and decisive else Status.WARN, headline, advice, int(without.lost[i]))
