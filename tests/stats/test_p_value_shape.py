@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,3 +80,28 @@ def test_share_of_true_nulls_within_five_hundredths(truth):
     found = [storey_pi0(p_values(seed, 5000, effects=1 - truth)) for seed in range(20)]
     assert np.mean(found) == pytest.approx(truth, abs=0.05)
     assert np.quantile(np.abs(np.array(found) - truth), 0.9) < 0.06
+
+
+REFERENCE = Path(__file__).parent.parent / "reference"
+PI0 = pd.read_csv(REFERENCE / "qvalue_pi0.tsv", sep="\t", index_col=0)
+
+
+def beside_qvalue(name, folder):
+    """Our share, and those of qvalue by its bootstrap and by its smoother, from the reference's p-values."""
+    p = pd.read_csv(folder / "deseq2_wald.tsv.gz", sep="\t", index_col=0)["pvalue"]
+    assert p.notna().sum() == PI0.loc[name, "n"]
+    return storey_pi0(p), PI0.loc[name, "bootstrap"], PI0.loc[name, "smoother"]
+
+
+@pytest.mark.parametrize("name", PI0.index[PI0["kind"] == "simulated"])
+def test_equals_the_bootstrap_of_qvalue(name):
+    found, bootstrap, smoother = beside_qvalue(name, REFERENCE / "simulated" / name / "expected")
+    assert found == pytest.approx(bootstrap, abs=1e-7)
+    assert found == pytest.approx(smoother, abs=0.05)
+
+
+@pytest.mark.parametrize("name", PI0.index[PI0["kind"] == "real"])
+def test_equals_the_bootstrap_of_qvalue_on_real_data(name, real_data):
+    """Its smoother says 1 where many p-values are 1 (airway, bottomly, pasilla), which no share of nulls explains."""
+    found, bootstrap, _ = beside_qvalue(name, real_data / "reference" / "real" / name)
+    assert found == pytest.approx(bootstrap, abs=1e-7)
