@@ -8,9 +8,10 @@ usage: python scripts/validation.py [--single N] [--genes N] [--whole N] [--whol
    cohorts show how rare: no alarm in 300 says at most 1 %, none in 1,500 at most 0.2 % (of 1,700 some cannot be
    assessed).
 
-Rates come with exact (Clopper-Pearson) one-sided 95 % bounds. Every number that is judged is shown beside its limit:
-where it lies in the whole audits, and where under the diagnostic's own fault. Processor time is counted and set beside
-what it may be (`BUDGET`). Ctrl-C ends the study early: what is finished is counted.
+Rates come with exact (Clopper-Pearson) one-sided 95 % bounds, over the designs together; alarms are listed by design.
+Every number that is judged is shown beside its limit. What is asked stands beside what was seen, processor time
+(`BUDGET`) too. However the study ends (Ctrl-C, a worker without memory), what is finished is counted, and the page says
+how many audits were planned.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import argparse
 import json
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -41,8 +42,10 @@ FAULTY = ((5, 20), (6, 15), (10, 10), (20, 8))  # in which a fault must be found
 SMALLER_NOISIER = ((5, 20), (6, 15), (6, 40))  # at equal sizes, or with the larger group noisier, pooling does no harm
 FAULTY_OF = {"imbalance": SMALLER_NOISIER, "replicability": SMALLER_NOISIER}
 FEW = {"draws": 20, "bootstraps": 20, "permutations": 40}  # in whole audits
-ALARMS = {"warn", "fail", "error"}
-BUDGET = {"single": 90.0, "whole": 240.0}  # processor minutes
+ALARMS = ("warn", "fail")
+BUDGET = {"single": 90.0, "whole": 240.0}  # processor minutes of the study as planned by default
+# Shares: of warnings and of failures of one diagnostic, of audits with either and with a failure, of faults found.
+ASKED = {"warn": 0.01, "fail": 0.002, "audit warns or fails": 0.15, "audit fails": 0.02, "found": 0.9}
 CONTRAST = ("group", "case", "control")
 FIRST_SEED = 50_000  # away from the seeds that limits were chosen on
 HERE = Path(__file__).resolve().parent
@@ -117,206 +120,182 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=HERE.parent / "reports")
     options = parser.parse_args(argv)
     trials = planned(options.single, options.genes, options.whole, options.whole_genes)
-    results = counted(list(zip(trials, finished(trials, options.workers), strict=False)))  # not all after Ctrl-C
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "validation.json").write_text(json.dumps(results, indent=1) + "\n")
-    (options.out / "validation.md").write_text(as_markdown(results))
+    found: list[Audited] = []
+    try:
+        run(trials, options.workers, found)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        write(trials, found, options.out)
     return 0
+
+
+def write(trials: list[Trial], found: list[Audited], out: Path) -> None:
+    """The page and its numbers; nothing where nothing was found."""
+    from validation_page import page_of
+
+    if not found:
+        return
+    results = counted(trials, found)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "validation.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    (out / "validation.md").write_text(page_of(results, listed(DESIGNS), FAULTS_IN, FEW))
 
 
 def planned(n_single: int, n_genes: int, n_whole: int, n_whole_genes: int) -> list[Trial]:
     """All trials: each diagnostic alone, with and without its fault, then whole audits."""
-    alone = [
-        Trial(FIRST_SEED + k, *designs[k % len(designs)], n_genes, i, faulty)
-        for i, entry in registered().items()
-        for faulty in (True, False)
-        if entry.diagnostic.fault or not faulty
-        for designs in [FAULTY_OF.get(i, FAULTY) if faulty else DESIGNS]
-        for k in range(n_single)
-    ]
-    return alone + [Trial(FIRST_SEED + k, *DESIGNS[k % len(DESIGNS)], n_whole_genes) for k in range(n_whole)]
+    trials = []
+    for i, entry in registered().items():
+        if entry.diagnostic.fault:
+            designs = FAULTY_OF.get(i, FAULTY)
+            trials += [Trial(FIRST_SEED + k, *designs[k % len(designs)], n_genes, i, True) for k in range(n_single)]
+        trials += [Trial(FIRST_SEED + k, *DESIGNS[k % len(DESIGNS)], n_genes, i) for k in range(n_single)]
+    return trials + [Trial(FIRST_SEED + k, *DESIGNS[k % len(DESIGNS)], n_whole_genes) for k in range(n_whole)]
 
 
-def finished(trials: list[Trial], workers: int) -> list[Audited]:
-    """What the trials found, in their order; of the first of them where Ctrl-C ends the study."""
-    found: list[Audited] = []
+def run(trials: list[Trial], workers: int, found: list[Audited]) -> None:
+    """Appends what the trials found, in their order."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             for audited in pool.map(Trial.run, trials, chunksize=2):
                 found.append(audited)
                 print(f"{len(found)} of {len(trials)} audits", end="\r", file=sys.stderr, flush=True)
-        except KeyboardInterrupt:
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    return found
 
 
-def counted(done: list[tuple[Trial, Audited]]) -> dict[str, Any]:
-    """The whole study in numbers."""
-    whole = [audited for trial, audited in done if not trial.alone]
+def counted(trials: list[Trial], found: list[Audited]) -> dict[str, Any]:
+    """The study in numbers; of fewer audits than trials, those of the first trials."""
+    done = list(zip(trials, found, strict=False))
+    whole = [pair for pair in done if not pair[0].alone]
     single = {
-        (i, faulty): [audited for trial, audited in done if trial.alone == i and trial.faulty == faulty]
+        (i, faulty): [pair for pair in done if pair[0].alone == i and pair[0].faulty == faulty]
         for i in registered()
         for faulty in (True, False)
     }
     rates = {}
     for i, entry in registered().items():
-        fault, costs = entry.diagnostic.fault, [audited.seconds for f in (True, False) for audited in single[i, f]]
+        fault = entry.diagnostic.fault
+        seconds = [audited.seconds for faulty in (True, False) for _, audited in single[i, faulty]]
         rates[i] = {
-            "warn": rate(whole, i, {"warn"}),
-            "fail": rate(whole, i, {"fail", "error"}),
+            "warn": rate(whole, i, ["warn"]),
+            "fail": rate(whole, i, ["fail"]),
+            "where": dict(Counter(f"{t.n_test} v {t.n_reference}" for t, a in whole if said(a, i) in ALARMS)),
             "alone": rate(single[i, False], i, ALARMS),
             "fault": f"{fault.name}={fault.strength:g}" if fault else None,
-            "detected": rate(single[i, True], i, {"warn", "fail"}) if fault else None,
-            "seconds": float(np.mean(costs)) if costs else None,
+            "expects": sorted(fault.expects) if fault else None,
+            "detected": rate(single[i, True], i, fault.expects) if fault else None,
+            "seconds": float(np.median(seconds)) if seconds else None,
         }
-    said = [{outcome.status for outcome in audited.outcomes.values()} for audited in whole]
-    return {
+    worst = [{outcome.status for outcome in audited.outcomes.values()} for _, audited in whole]
+    results = {
+        "planned": len(trials),
+        "finished": len(done),
+        "errors": sum(outcome.status == "error" for _, audited in done for outcome in audited.outcomes.values()),
         "rates": rates,
         "limits": located(whole, single),
-        "whole": {
-            "cohorts": len(whole),
-            "genes": sorted({trial.n_genes for trial, _ in done if not trial.alone}),
-            "warn or fail": proportion(sum(bool(statuses & ALARMS) for statuses in said), len(said)),
-            "fail": proportion(sum(bool(statuses & {"fail", "error"}) for statuses in said), len(said)),
-        },
-        "single": {
-            "cohorts": sum(map(len, single.values())),
-            "genes": sorted({trial.n_genes for trial, _ in done if trial.alone}),
-        },
-        "minutes": {
+        "parts": {
             part: {
-                "spent": sum(audited.seconds for trial, audited in done if bool(trial.alone) == (part == "single"))
-                / 60,
-                "budget": budget,
+                "audits": len(pairs),
+                "genes": sorted({trial.n_genes for trial, _ in pairs}),
+                "minutes": sum(audited.seconds for _, audited in pairs) / 60.0,
             }
-            for part, budget in BUDGET.items()
+            for part, pairs in (("single", [pair for pair in done if pair[0].alone]), ("whole", whole))
         },
+        "audit warns or fails": proportion(sum(bool(statuses & set(ALARMS)) for statuses in worst), len(worst)),
+        "audit fails": proportion(sum("fail" in statuses for statuses in worst), len(worst)),
     }
+    return results | {"asked": asked(results)}
 
 
-def rate(audits: list[Audited], diagnostic: str, wanted: Collection[str]) -> dict[str, float | int]:
+def said(audited: Audited, diagnostic: str) -> str:
+    """The status that a diagnostic gave."""
+    return audited.outcomes[diagnostic].status
+
+
+def rate(pairs: list[tuple[Trial, Audited]], diagnostic: str, wanted: Collection[str]) -> dict[str, Any]:
     """Share of the cohorts that a diagnostic could assess with one of the wanted statuses."""
-    said = [audited.outcomes[diagnostic].status for audited in audits]
-    said = [status for status in said if status != "not_assessable"]
-    return proportion(sum(status in wanted for status in said), len(said))
+    statuses = [said(audited, diagnostic) for _, audited in pairs]
+    assessed = [status for status in statuses if status != "not_assessable"]
+    return proportion(sum(status in wanted for status in assessed), len(assessed))
 
 
-def proportion(hits: int, n: int) -> dict[str, float | int]:
+def proportion(hits: int, n: int) -> dict[str, Any]:
     """A share with its exact lower and upper bound, each of 95 %."""
     low = float(beta.ppf(0.05, hits, n - hits + 1)) if hits else 0.0
     high = float(beta.ppf(0.95, hits + 1, n - hits)) if hits < n else 1.0
-    return {"hits": hits, "cohorts": n, "rate": hits / n if n else float("nan"), "low": low, "high": high}
+    return {"hits": hits, "cohorts": n, "share": hits / n if n else None, "low": low, "high": high}
 
 
-def located(whole: list[Audited], single: Mapping[tuple[str, bool], list[Audited]]) -> list[dict[str, object]]:
-    """Where each judged number lies: its extremes and middle without a fault, its middle 80 % under the fault."""
-    healthy: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    faulty: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    under = [audited for (_, with_fault), audits in single.items() if with_fault for audited in audits]
-    for audits, pairs in ((whole, healthy), (under, faulty)):
-        for audited in audits:
-            for i, outcome in audited.outcomes.items():
-                for metric, pair in outcome.judged.items():
-                    pairs[i, metric].append(pair)
-    places: list[dict[str, object]] = []
-    for at, pairs_without in healthy.items():
-        values, under_fault = [value for value, _ in pairs_without], [value for value, _ in faulty.get(at, [])]
-        limits = {limit for _, limit in pairs_without + faulty.get(at, [])}
-        places.append(
-            {
-                "diagnostic": at[0],
-                "metric": at[1],
-                "limit": limits.pop() if len(limits) == 1 else None,  # None: it depends on the cohort
-                "cohorts": len(values),
-                "healthy": [float(q) for q in np.quantile(values, (0.0, 0.5, 1.0))],
-                "faulty": [float(q) for q in np.quantile(under_fault, (0.1, 0.5, 0.9))] if under_fault else None,
-            }
-        )
+def asked(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is asked of the study and what was seen: upper bounds of alarms, the share of faults found, minutes."""
+    rows = []
+    for what in ("warn", "fail"):
+        name, worst = max(results["rates"].items(), key=lambda item: item[1][what]["high"])
+        rows.append({"what": what, "which": name, "asked": ASKED[what], "seen": worst[what]["high"]})
+    rows += [
+        {"what": what, "which": None, "asked": ASKED[what], "seen": results[what]["high"]}
+        for what in ("audit warns or fails", "audit fails")
+    ]
+    shares = {
+        i: r["detected"]["share"] for i, r in results["rates"].items() if r["detected"] and r["detected"]["cohorts"]
+    }
+    if shares:
+        name = min(shares, key=lambda i: shares[i])
+        rows.append({"what": "found", "which": name, "asked": ASKED["found"], "seen": shares[name]})
+    rows += [
+        {"what": "minutes", "which": part, "asked": minutes, "seen": results["parts"][part]["minutes"]}
+        for part, minutes in BUDGET.items()
+    ]
+    return [
+        row | {"met": row["seen"] >= row["asked"] if row["what"] == "found" else row["seen"] <= row["asked"]}
+        for row in rows
+    ]
+
+
+def located(
+    whole: list[tuple[Trial, Audited]], single: Mapping[tuple[str, bool], list[tuple[Trial, Audited]]]
+) -> list[dict[str, Any]]:
+    """Where each judged number lies: in whole audits its extremes and middle, alone its middle 80 %."""
+    without = [pair for (_, faulty), pairs in single.items() if not faulty for pair in pairs]
+    under = [pair for (_, faulty), pairs in single.items() if faulty for pair in pairs]
+    values = {part: judged(pairs) for part, pairs in (("whole", whole), ("alone", without), ("fault", under))}
+    order = {i: k for k, i in enumerate(registered())}
+    places = []
+    for at in sorted({at for found in values.values() for at in found}, key=lambda at: (order[at[0]], at[1])):
+        pairs = {part: found.get(at, []) for part, found in values.items()}
+        limits = {limit for part in pairs.values() for _, limit in part}
+        place: dict[str, Any] = {
+            "diagnostic": at[0],
+            "metric": at[1],
+            "limit": limits.pop() if len(limits) == 1 else None,
+        }
+        for part, levels in (("whole", (0.0, 0.5, 1.0)), ("alone", (0.1, 0.5, 0.9)), ("fault", (0.1, 0.5, 0.9))):
+            numbers = [value for value, _ in pairs[part]]
+            place[part] = [float(q) for q in np.quantile(numbers, levels)] if numbers else None
+        places.append(place)
     return places
 
 
-def as_markdown(results: dict[str, Any]) -> str:
-    """The counts, for people."""
-
-    def alarmed(r: Any) -> str:
-        return f"{r['hits']} of {r['cohorts']} ({100 * r['high']:.2f})"
-
-    def found(r: Any) -> str:
-        return f"{r['hits']} of {r['cohorts']} ({100 * r['low']:.1f})" if r else ""
-
-    def seconds(s: float | None) -> str:
-        return f"{s:.1f}" if s is not None else ""
-
-    whole, single = results["whole"], results["single"]
-    minutes = {
-        part: f"{m['spent']:.0f} processor minutes, of {m['budget']:.0f} that they may take."
-        for part, m in results["minutes"].items()
-    }
-    genes = {part: " and ".join(f"{n:,}" for n in results[part]["genes"]) for part in BUDGET}
-    listed = [", ".join(f"{a} v {b}" for a, b in designs) for designs in (DESIGNS, FAULTY, SMALLER_NOISIER)]
-    alone = [
-        f"| `{i}` | {r['alone']['hits']} of {r['alone']['cohorts']} | {r['fault'] or 'none'} | "
-        f"{found(r['detected'])} | {seconds(r['seconds'])} |"
-        for i, r in results["rates"].items()
-    ]
-    rows = [f"| `{i}` | {alarmed(r['warn'])} | {alarmed(r['fail'])} |" for i, r in results["rates"].items()]
-    places = [
-        f"| `{at['diagnostic']}` | `{at['metric']}` | {at['limit'] or 'varies'} | "
-        f"{spread(at['healthy'])} | {spread(at['faulty'])} |"
-        for at in results["limits"]
-    ]
-    lines = [
-        "# Validation",
-        "",
-        "Written by `scripts/validation.py`; not edited by hand.",
-        f"Healthy cohorts have {listed[0]} samples.",
-        f"Faults are planted in {listed[1]};",
-        f"for {' and '.join(FAULTY_OF)} in {listed[2]}, since unequal dispersions cost them nothing",
-        "at equal sizes or where the larger group is the noisier one.",
-        "Cohorts that a diagnostic could not assess are left out. In parentheses, in percent, what so many show",
-        "(exact one-sided 95 % bounds): of alarms the largest rate, of faults found the smallest.",
-        "",
-        "Asked: per diagnostic at most 1 % warn and 0.2 % fail, per audit at most 15 % warn and 2 % fail, and 90 % of",
-        "the faults found.",
-        "",
-        "## Each diagnostic alone",
-        "",
-        f"{single['cohorts']:,} audits with one diagnostic, of cohorts of {genes['single']} genes, default draws:",
-        minutes["single"],
-        "",
-        "| diagnostic | warn or fail without a fault | its fault | warn or fail under it | processor seconds each |",
-        "|---|---|---|---|---|",
-        *alone,
-        "",
-        "## Whole audits without a fault",
-        "",
-        f"{whole['cohorts']:,} audits with all diagnostics, of cohorts of {genes['whole']} genes,",
-        f"{', '.join(f'{n} {what}' for what, n in FEW.items())}:",
-        minutes["whole"],
-        "",
-        "| diagnostic | warn | fail |",
-        "|---|---|---|",
-        *rows,
-        "",
-        *(f"- some diagnostic says {what}: {alarmed(whole[what])}" for what in ("warn or fail", "fail")),
-        "",
-        "## Where the limits lie",
-        "",
-        "Every number of a report that has a limit. Without a fault, in whole audits: smallest, median, largest. Under",
-        "the diagnostic's fault, alone: lower tenth, median, upper tenth. Some verdicts ask for two of them, or for an",
-        "interval beyond the limit; what a number means is said by `dediag explain`.",
-        "",
-        "| diagnostic | number | limit | without a fault | under its fault |",
-        "|---|---|---|---|---|",
-        *places,
-        "",
-    ]
-    return "\n".join(lines)
+def judged(pairs: list[tuple[Trial, Audited]]) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Values and limits by diagnostic and metric."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for _, audited in pairs:
+        for i, outcome in audited.outcomes.items():
+            for metric, pair in outcome.judged.items():
+                found[i, metric].append(pair)
+    return found
 
 
-def spread(quantiles: object) -> str:
-    """Three numbers, for the table."""
-    return ", ".join(f"{q:.3g}" for q in quantiles) if isinstance(quantiles, list) else ""
+def listed(designs: tuple[tuple[int, int], ...]) -> str:
+    """Group sizes in a row."""
+    return ", ".join(f"{a} v {b}" for a, b in designs)
+
+
+FAULTS_IN = (
+    f"{listed(FAULTY)}; for {' and '.join(FAULTY_OF)} in {listed(SMALLER_NOISIER)}, since unequal dispersions cost "
+    "them nothing at equal sizes or where the larger group is the noisier one"
+)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The scripts that write reports/ run: a small cohort each, no other tool, nothing compiled anew."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -139,14 +140,34 @@ def test_alarms_are_counted(tmp_path: Path) -> None:
     done = run("validation.py", *options, "--workers", "2", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "validation.json").read_text())
-    assert found["whole"]["cohorts"] == 2
-    assert found["single"]["cohorts"] == sum(1 + bool(row["fault"]) for row in found["rates"].values())
+    assert found["parts"]["whole"]["audits"] == 2
+    assert found["parts"]["single"]["audits"] == sum(1 + bool(row["fault"]) for row in found["rates"].values())
     limits = {(row["diagnostic"], row["metric"]): row for row in found["limits"]}
-    quality = limits["heteroskedasticity", "predicted_size"]
-    assert quality["healthy"][2] < quality["faulty"][1]
+    size, association = limits["heteroskedasticity", "predicted_size"], limits["confounding", "association_worst"]
+    assert size["whole"][2] < size["fault"][1]
+    assert association["whole"] is None  # without a fault no covariate is there
+    assert association["fault"][1] > association["limit"]
+    asked = {(row["what"], row["which"]): row["met"] for row in found["asked"]}
+    assert asked["audit fails", None] is False  # two audits cannot show it
+    assert asked["minutes", "whole"] is True
     page = (tmp_path / "validation.md").read_text()
-    assert "processor minutes, of 240 that they may take" in page
+    assert "| processor minutes, at most | whole audits | 240 | 0 | yes |" in page
     assert "| `confounding` | `depth_ratio` | 2.5 |" in page
+    assert "Ended early" not in page
+
+
+def test_an_ended_study_counts_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    validation = importlib.import_module("validation")
+    trials = validation.planned(1, 300, 5, 300)
+    validation.write(trials, [], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    found = validation.Audited({"confounding": validation.Outcome("warn", {"association_worst": (0.9, 0.5)})}, 2.0)
+    validation.write(trials, [found], tmp_path)
+    results = json.loads((tmp_path / "validation.json").read_text())
+    assert results["rates"]["confounding"]["detected"]["hits"] == 1
+    assert results["rates"]["confounding"]["warn"]["share"] is None
+    assert f"Ended early: 1 of {len(trials)} audits" in (tmp_path / "validation.md").read_text()
 
 
 @pytest.mark.slow
@@ -159,6 +180,19 @@ def test_directions_are_told_part_by_part(tmp_path: Path) -> None:
     assert [len(found[part]) for part in ("expected", "module", "skewed", "causes")] == [0, 2, 2, 9]
     page = (tmp_path / "validation_direction.md").read_text()
     assert "| one-sided biology |" in page
+
+
+@pytest.mark.slow
+def test_expected_shares_stand_beside_true_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    direction = importlib.import_module("validation_direction")
+    row = direction.expected_cell(direction.Cell("plus or minus 1", 10, 10, 50.0, n_genes=400, spread=1.0), 2)
+    assert row["assessed"] == 2
+    assert row["told"] == pytest.approx(row["true"], abs=4 * row["se"])
+    unknown = row | {"told": None, "se": None, "assessed": 0, "held": 0}
+    page = direction.as_markdown({"expected": [row, unknown], "module": [], "skewed": [], "causes": []}, 400)
+    assert f"({row['se']:.3f}) | " in page
+    assert "not assessed" in page
 
 
 @pytest.mark.slow

@@ -20,9 +20,8 @@ that comes from samples OUTSIDE the group: 1 - I_own / I_all, I being the effici
 eliminated, dispersions held) of the group's own samples and of all; median over genes, of the two groups the larger. If
 the design gives each group coefficients of its own (~ group), it is exactly 0 at any group sizes: each log mean rests
 on its own samples, and at the optimum each group's part of the score is zero by itself (but for the ridge of the fit).
-If a covariate is shared (~ batch + group), it is positive: the covariate's effect is estimated from all samples, mostly
-those of the larger group, and both log means (at the covariates' average) use it. The table `votes` has the parts of
-the score at the optimum.
+If a covariate is shared (~ batch + group), it is positive: its effect is estimated from all samples, mostly those of
+the larger group, and both log means (at the covariates' average) use it. The table `votes` has the score's parts.
 
 How to read it: points right of the vertical and above the horizontal line of the first figure are influential.
 
@@ -173,16 +172,17 @@ def judge(result: Influence) -> Verdict:
     times = settled(float(result.influence[i]), INFLUENCE_LIMIT, digits=2)
     weighs = f"{times} times the influence of its fellows (limit {INFLUENCE_LIMIT:g})"
     shift = settled(float(without.shift[i]), SHIFT_LIMIT, digits=2)
-    moves = f"moves the fold changes by {shift} standard errors (limit {SHIFT_LIMIT:g})"
+    if result.influence[i] >= INFLUENCE_LIMIT:  # no evidence without the other limit
+        beside = f"moves the fold changes by {shift} standard errors (limit {SHIFT_LIMIT:g})"
+        weighs += f" {'and' if influential else 'but'} {beside}"
     if result.cross[1] < NO_VOTE:
         votes = "each group's mean rests on its own samples alone, so the larger group has no vote on the smaller one"
     else:
         votes = f"shared covariates bring {percent(result.cross[0], 1)} of what is known of a group's mean from outside"
     if not (influential or decisive):
-        harmless = f" but {moves}" if result.influence[i] > INFLUENCE_LIMIT else ""
         headline = (
             f"No sample stands out: without one the {n:,} calls change by {result.change.min():+,.0f} to "
-            f"{result.change.max():+,.0f}, and the most influential, {name}, has {weighs}{harmless}; {votes}."
+            f"{result.change.max():+,.0f}, and the most influential, {name}, has {weighs}; {votes}."
         )
         return Verdict(Status.PASS, headline, "Keep all samples.", 0)
     fellows = without.calls[(result.group == result.group[i]) & (np.arange(result.group.size) != i)]
@@ -190,7 +190,7 @@ def judge(result: Influence) -> Verdict:
     headline = (
         f"Sample {name} {'carries the result' if decisive else 'stands out'}: without it {without.calls[i]:,.0f} genes "
         f"are called instead of {n:,} (without another {group} sample {fellows.min():,.0f} to {fellows.max():,.0f}"
-        f"{apart}); it has {weighs}{f' and {moves}' if influential else ''}."
+        f"{apart}); it has {weighs}."
     )
     advice = f"Look at {name} (swap, batch, library) and report the result with and without it; {votes}."
     return Verdict(Status.FAIL if influential and decisive else Status.WARN, headline, advice, int(without.lost[i]))

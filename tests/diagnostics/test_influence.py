@@ -231,6 +231,8 @@ def test_either_kind_of_evidence_warns_and_both_fail(healthy):
             assert judge(changed(healthy, **(evidence | {name: 0.98 * value}))).status is Status.PASS
     harmless = judge(changed(healthy, **(influential | {"shift": 0.5 * influence.SHIFT_LIMIT})))
     assert "(limit 2.5) but moves the fold changes by 0.12 standard errors (limit 0.25)" in harmless.headline
+    both = judge(changed(healthy, **influential))
+    assert "(limit 2.5) and moves the fold changes by 0.253 standard errors (limit 0.25)" in both.headline
     named = judge(changed(healthy, **decisive))
     assert f"Sample {healthy.samples[5]} carries the result" in named.headline
     assert numbers(changed(healthy, **decisive))["worst_sample"] == healthy.samples[5]

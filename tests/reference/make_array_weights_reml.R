@@ -1,9 +1,9 @@
 # Sample weights of limma by residual maximum likelihood (arrayWeights, method = "reml") on real data sets.
 # usage: Rscript make_array_weights_reml.R DATA_FOLDER > array_weights_reml.tsv
 # DATA_FOLDER has data/NAME/counts.tsv.gz, reference/real.tsv and reference/real/NAME/{samples,limma_voom}.tsv.gz.
-# Left out: airway, whose pairs have a coefficient of their own each, so
-# that nothing tells the two samples of a pair apart, and the sets whose weights take minutes. The tolerance is on a step
-# that is divided by the number of genes twice: limma's own, 1e-5, is met after one step, 1e-20 at the optimum.
+# Left out: airway, whose pairs have a coefficient of their own each, so that nothing tells the two samples of a pair
+# apart, and the sets whose weights take minutes. The tolerance is on score times step, divided by the number of genes
+# twice: limma's own, 1e-5, is met after one step, 1e-20 at the optimum.
 suppressMessages({library(limma); library(edgeR)})
 root <- commandArgs(TRUE)[1]
 about <- read.delim(file.path(root, "reference", "real.tsv"), row.names = 1)
