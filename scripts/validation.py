@@ -1,6 +1,7 @@
 """Write reports/validation.md and .json: how often each diagnostic alarms without a fault, and under its own.
 
-usage: python scripts/validation.py [--single N] [--genes N] [--whole N] [--whole-genes N] [--workers N] [--out DIR]
+usage: python scripts/validation.py [--parts NAME ...] [--single N] [--genes N] [--whole N] [--whole-genes N]
+                                    [--workers N] [--out DIR]
 
 1. Each diagnostic alone, as users run it: `--single` cohorts of `--genes` genes without a fault and as many with the
    diagnostic's own, default draws.
@@ -8,10 +9,10 @@ usage: python scripts/validation.py [--single N] [--genes N] [--whole N] [--whol
    cohorts show how rare: no alarm in 300 says at most 1 %, none in 1,500 at most 0.2 % (of 1,700 some cannot be
    assessed).
 
-Rates come with exact (Clopper-Pearson) one-sided 95 % bounds, over the designs together; alarms are listed by design.
-Every number that is judged is shown beside its limit. What is asked stands beside what was seen, processor time
-(`BUDGET`) too. However the study ends (Ctrl-C, a worker without memory), what is finished is counted, and the page says
-how many audits were planned.
+Rates come with exact (Clopper-Pearson) one-sided 95 % bounds, over the designs together. Every number that is judged is
+shown beside its limit. What is asked stands beside what was seen, processor time (`BUDGET`) too. Each part is written
+when it is finished, and a part that is not asked for stays as it was. However a part ends (Ctrl-C, a worker without
+memory), what is finished is counted, and the page says how many audits were planned.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -35,14 +36,16 @@ from dediag.contract import registered
 from dediag.simulation import simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
 DESIGNS = ((3, 3), (4, 4), (5, 5), (5, 20), (6, 15), (10, 10), (20, 8), (6, 40), (71, 29))  # test, reference
 FAULTY = ((5, 20), (6, 15), (10, 10), (20, 8))  # in which a fault must be found
 SMALLER_NOISIER = ((5, 20), (6, 15), (6, 40))  # at equal sizes, or with the larger group noisier, pooling does no harm
 FAULTY_OF = {"imbalance": SMALLER_NOISIER, "replicability": SMALLER_NOISIER}
 FEW = {"draws": 20, "bootstraps": 20, "permutations": 40}  # in whole audits
+PARTS = ("single", "whole")
 ALARMS = ("warn", "fail")
+MIDDLE, EXTREMES = (0.1, 0.5, 0.9), (0.0, 0.5, 1.0)  # quantiles
 BUDGET = {"single": 90.0, "whole": 240.0}  # processor minutes of the study as planned by default
 # Shares: of warnings and of failures of one diagnostic, of audits with either and with a failure, of faults found.
 ASKED = {"warn": 0.01, "fail": 0.002, "audit warns or fails": 0.15, "audit fails": 0.02, "found": 0.9}
@@ -110,51 +113,44 @@ def is_number(value: object) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Simulate, audit, count, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--single", type=int, default=45, help="cohorts for each diagnostic, without and with its fault"
-    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--single", type=int, default=45, help="cohorts for each diagnostic, healthy and faulty each")
     parser.add_argument("--genes", type=int, default=2000, help="of these")
     parser.add_argument("--whole", type=int, default=1700, help="healthy cohorts with a whole audit")
     parser.add_argument("--whole-genes", type=int, default=800, help="of these")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE.parent / "reports")
     options = parser.parse_args(argv)
-    trials = planned(options.single, options.genes, options.whole, options.whole_genes)
-    found: list[Audited] = []
-    try:
-        run(trials, options.workers, found)
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        write(trials, found, options.out)
+    trials = {"single": alone(options.single, options.genes), "whole": whole(options.whole, options.whole_genes)}
+    for part in options.parts:
+        found: list[Audited] = []
+        try:
+            run(trials[part], options.workers, found)
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            write(part, trials[part], found, options.out)
     return 0
 
 
-def write(trials: list[Trial], found: list[Audited], out: Path) -> None:
-    """The page and its numbers; nothing where nothing was found."""
-    from validation_page import page_of
-
-    if not found:
-        return
-    results = counted(trials, found)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "validation.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
-    (out / "validation.md").write_text(page_of(results, listed(DESIGNS), FAULTS_IN, FEW))
-
-
-def planned(n_single: int, n_genes: int, n_whole: int, n_whole_genes: int) -> list[Trial]:
-    """All trials: each diagnostic alone, with and without its fault, then whole audits."""
+def alone(n_cohorts: int, n_genes: int) -> list[Trial]:
+    """Each diagnostic alone, with its fault and without."""
     trials = []
     for i, entry in registered().items():
         if entry.diagnostic.fault:
             designs = FAULTY_OF.get(i, FAULTY)
-            trials += [Trial(FIRST_SEED + k, *designs[k % len(designs)], n_genes, i, True) for k in range(n_single)]
-        trials += [Trial(FIRST_SEED + k, *DESIGNS[k % len(DESIGNS)], n_genes, i) for k in range(n_single)]
-    return trials + [Trial(FIRST_SEED + k, *DESIGNS[k % len(DESIGNS)], n_whole_genes) for k in range(n_whole)]
+            trials += [Trial(FIRST_SEED + k, *designs[k % len(designs)], n_genes, i, True) for k in range(n_cohorts)]
+        trials += [Trial(FIRST_SEED + k, *DESIGNS[k % len(DESIGNS)], n_genes, i) for k in range(n_cohorts)]
+    return trials
+
+
+def whole(n_cohorts: int, n_genes: int) -> list[Trial]:
+    """Whole audits of healthy cohorts."""
+    return [Trial(FIRST_SEED + k, *DESIGNS[k % len(DESIGNS)], n_genes) for k in range(n_cohorts)]
 
 
 def run(trials: list[Trial], workers: int, found: list[Audited]) -> None:
-    """Appends what the trials found, in their order."""
+    """Append what the trials found, in their order."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             for audited in pool.map(Trial.run, trials, chunksize=2):
@@ -164,58 +160,65 @@ def run(trials: list[Trial], workers: int, found: list[Audited]) -> None:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def counted(trials: list[Trial], found: list[Audited]) -> dict[str, Any]:
-    """The study in numbers; of fewer audits than trials, those of the first trials."""
+def write(part: str, trials: list[Trial], found: list[Audited], out: Path) -> None:
+    """The page and its numbers, with this part anew; nothing where nothing was found."""
+    from validation_page import page_of
+
+    if not found:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    kept = out / "validation.json"
+    results = json.loads(kept.read_text()) if kept.exists() else {}
+    results[part] = counted(part, trials, found)
+    results = {part: results[part] for part in PARTS if part in results}
+    kept.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    (out / "validation.md").write_text(page_of(results, asked(results), listed(DESIGNS), FAULTS_IN, FEW))
+
+
+def counted(part: str, trials: list[Trial], found: list[Audited]) -> dict[str, Any]:
+    """A part of the study in numbers; of fewer audits than trials, those of the first trials."""
     done = list(zip(trials, found, strict=False))
-    whole = [pair for pair in done if not pair[0].alone]
-    single = {
-        (i, faulty): [pair for pair in done if pair[0].alone == i and pair[0].faulty == faulty]
-        for i in registered()
-        for faulty in (True, False)
+    return {
+        "planned": len(trials),
+        "audits": len(found),
+        "genes": sorted({trial.n_genes for trial in trials}),
+        "minutes": sum(audited.seconds for audited in found) / 60.0,
+        "errors": sum(outcome.status == "error" for audited in found for outcome in audited.outcomes.values()),
+        **(counted_alone(done) if part == "single" else counted_whole(found)),
     }
+
+
+def counted_alone(done: list[tuple[Trial, Audited]]) -> dict[str, Any]:
+    """Alarms and faults found of each diagnostic alone, and where its numbers lie."""
+    healthy = [audited for trial, audited in done if not trial.faulty]
+    faulty = [audited for trial, audited in done if trial.faulty]
     rates = {}
     for i, entry in registered().items():
-        fault = entry.diagnostic.fault
-        seconds = [audited.seconds for faulty in (True, False) for _, audited in single[i, faulty]]
+        fault, seconds = entry.diagnostic.fault, [audited.seconds for trial, audited in done if trial.alone == i]
         rates[i] = {
-            "warn": rate(whole, i, ["warn"]),
-            "fail": rate(whole, i, ["fail"]),
-            "where": dict(Counter(f"{t.n_test} v {t.n_reference}" for t, a in whole if said(a, i) in ALARMS)),
-            "alone": rate(single[i, False], i, ALARMS),
+            "alarms": rate(healthy, i, ALARMS),
             "fault": f"{fault.name}={fault.strength:g}" if fault else None,
             "expects": sorted(fault.expects) if fault else None,
-            "detected": rate(single[i, True], i, fault.expects) if fault else None,
+            "found": rate(faulty, i, fault.expects) if fault else None,
             "seconds": float(np.median(seconds)) if seconds else None,
         }
-    worst = [{outcome.status for outcome in audited.outcomes.values()} for _, audited in whole]
-    results = {
-        "planned": len(trials),
-        "finished": len(done),
-        "errors": sum(outcome.status == "error" for _, audited in done for outcome in audited.outcomes.values()),
-        "rates": rates,
-        "limits": located(whole, single),
-        "parts": {
-            part: {
-                "audits": len(pairs),
-                "genes": sorted({trial.n_genes for trial, _ in pairs}),
-                "minutes": sum(audited.seconds for _, audited in pairs) / 60.0,
-            }
-            for part, pairs in (("single", [pair for pair in done if pair[0].alone]), ("whole", whole))
-        },
+    return {"rates": rates, "healthy": located(healthy, MIDDLE), "faulty": located(faulty, MIDDLE)}
+
+
+def counted_whole(found: list[Audited]) -> dict[str, Any]:
+    """Alarms of all diagnostics in whole audits, and where their numbers lie."""
+    worst = [{outcome.status for outcome in audited.outcomes.values()} for audited in found]
+    return {
+        "rates": {i: {status: rate(found, i, [status]) for status in ALARMS} for i in registered()},
         "audit warns or fails": proportion(sum(bool(statuses & set(ALARMS)) for statuses in worst), len(worst)),
         "audit fails": proportion(sum("fail" in statuses for statuses in worst), len(worst)),
+        "healthy": located(found, EXTREMES),
     }
-    return results | {"asked": asked(results)}
 
 
-def said(audited: Audited, diagnostic: str) -> str:
-    """The status that a diagnostic gave."""
-    return audited.outcomes[diagnostic].status
-
-
-def rate(pairs: list[tuple[Trial, Audited]], diagnostic: str, wanted: Collection[str]) -> dict[str, Any]:
-    """Share of the cohorts that a diagnostic could assess with one of the wanted statuses."""
-    statuses = [said(audited, diagnostic) for _, audited in pairs]
+def rate(found: list[Audited], diagnostic: str, wanted: Collection[str]) -> dict[str, Any]:
+    """Share of the cohorts that a diagnostic was asked about and could assess with one of the wanted statuses."""
+    statuses = [audited.outcomes[diagnostic].status for audited in found if diagnostic in audited.outcomes]
     assessed = [status for status in statuses if status != "not_assessable"]
     return proportion(sum(status in wanted for status in assessed), len(assessed))
 
@@ -227,64 +230,44 @@ def proportion(hits: int, n: int) -> dict[str, Any]:
     return {"hits": hits, "cohorts": n, "share": hits / n if n else None, "low": low, "high": high}
 
 
-def asked(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is asked of the study and what was seen: upper bounds of alarms, the share of faults found, minutes."""
-    rows = []
-    for what in ("warn", "fail"):
-        name, worst = max(results["rates"].items(), key=lambda item: item[1][what]["high"])
-        rows.append({"what": what, "which": name, "asked": ASKED[what], "seen": worst[what]["high"]})
-    rows += [
-        {"what": what, "which": None, "asked": ASKED[what], "seen": results[what]["high"]}
-        for what in ("audit warns or fails", "audit fails")
-    ]
-    shares = {
-        i: r["detected"]["share"] for i, r in results["rates"].items() if r["detected"] and r["detected"]["cohorts"]
-    }
-    if shares:
-        name = min(shares, key=lambda i: shares[i])
-        rows.append({"what": "found", "which": name, "asked": ASKED["found"], "seen": shares[name]})
-    rows += [
-        {"what": "minutes", "which": part, "asked": minutes, "seen": results["parts"][part]["minutes"]}
-        for part, minutes in BUDGET.items()
-    ]
-    return [
-        row | {"met": row["seen"] >= row["asked"] if row["what"] == "found" else row["seen"] <= row["asked"]}
-        for row in rows
-    ]
-
-
-def located(
-    whole: list[tuple[Trial, Audited]], single: Mapping[tuple[str, bool], list[tuple[Trial, Audited]]]
-) -> list[dict[str, Any]]:
-    """Where each judged number lies: in whole audits its extremes and middle, alone its middle 80 %."""
-    without = [pair for (_, faulty), pairs in single.items() if not faulty for pair in pairs]
-    under = [pair for (_, faulty), pairs in single.items() if faulty for pair in pairs]
-    values = {part: judged(pairs) for part, pairs in (("whole", whole), ("alone", without), ("fault", under))}
-    order = {i: k for k, i in enumerate(registered())}
+def located(found: list[Audited], levels: tuple[float, ...]) -> list[dict[str, Any]]:
+    """Quantiles of every number that has a limit."""
+    pairs: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for audited in found:
+        for i, outcome in audited.outcomes.items():
+            for metric, pair in outcome.judged.items():
+                pairs[i, metric].append(pair)
     places = []
-    for at in sorted({at for found in values.values() for at in found}, key=lambda at: (order[at[0]], at[1])):
-        pairs = {part: found.get(at, []) for part, found in values.items()}
-        limits = {limit for part in pairs.values() for _, limit in part}
-        place: dict[str, Any] = {
-            "diagnostic": at[0],
-            "metric": at[1],
-            "limit": limits.pop() if len(limits) == 1 else None,
-        }
-        for part, levels in (("whole", (0.0, 0.5, 1.0)), ("alone", (0.1, 0.5, 0.9)), ("fault", (0.1, 0.5, 0.9))):
-            numbers = [value for value, _ in pairs[part]]
-            place[part] = [float(q) for q in np.quantile(numbers, levels)] if numbers else None
-        places.append(place)
+    for (i, metric), judged in pairs.items():
+        limits = {limit for _, limit in judged}
+        limit = limits.pop() if len(limits) == 1 else None  # None: it depends on the cohort
+        quantiles = [float(q) for q in np.quantile([value for value, _ in judged], levels)]
+        places.append({"diagnostic": i, "metric": metric, "limit": limit, "quantiles": quantiles})
     return places
 
 
-def judged(pairs: list[tuple[Trial, Audited]]) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """Values and limits by diagnostic and metric."""
-    found: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    for _, audited in pairs:
-        for i, outcome in audited.outcomes.items():
-            for metric, pair in outcome.judged.items():
-                found[i, metric].append(pair)
-    return found
+def asked(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is asked of the study and what was seen: upper bounds of alarms, the share of faults found, minutes."""
+    rows: list[dict[str, Any]] = []
+    if "whole" in results:
+        for what in ALARMS:
+            worst = max(results["whole"]["rates"].items(), key=lambda item: item[1][what]["high"])
+            rows.append({"what": what, "of": worst[0], "seen": worst[1][what]["high"]})
+        audits = ("audit warns or fails", "audit fails")
+        rows += [{"what": what, "of": None, "seen": results["whole"][what]["high"]} for what in audits]
+    if "single" in results:
+        shares = {i: r["found"]["share"] for i, r in results["single"]["rates"].items() if r["found"]}
+        shares = {i: share for i, share in shares.items() if share is not None}
+        if shares:
+            least = min(shares, key=lambda i: shares[i])
+            rows.append({"what": "found", "of": least, "seen": shares[least]})
+    for row in rows:
+        limit = ASKED[row["what"]]
+        row |= {"limit": limit, "met": row["seen"] >= limit if row["what"] == "found" else row["seen"] <= limit}
+    for part, found in results.items():
+        minutes = {"what": "minutes", "of": part, "limit": BUDGET[part], "seen": found["minutes"]}
+        rows.append(minutes | {"met": found["minutes"] <= BUDGET[part]})
+    return rows
 
 
 def listed(designs: tuple[tuple[int, int], ...]) -> str:

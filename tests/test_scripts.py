@@ -140,34 +140,42 @@ def test_alarms_are_counted(tmp_path: Path) -> None:
     done = run("validation.py", *options, "--workers", "2", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "validation.json").read_text())
-    assert found["parts"]["whole"]["audits"] == 2
-    assert found["parts"]["single"]["audits"] == sum(1 + bool(row["fault"]) for row in found["rates"].values())
-    limits = {(row["diagnostic"], row["metric"]): row for row in found["limits"]}
-    size, association = limits["heteroskedasticity", "predicted_size"], limits["confounding", "association_worst"]
-    assert size["whole"][2] < size["fault"][1]
-    assert association["whole"] is None  # without a fault no covariate is there
-    assert association["fault"][1] > association["limit"]
-    asked = {(row["what"], row["which"]): row["met"] for row in found["asked"]}
-    assert asked["audit fails", None] is False  # two audits cannot show it
-    assert asked["minutes", "whole"] is True
+    assert found["whole"]["audits"] == 2
+    assert found["single"]["audits"] == sum(1 + bool(row["fault"]) for row in found["single"]["rates"].values())
+    healthy, faulty = (
+        {(row["diagnostic"], row["metric"]): row for row in found[part][name]}
+        for part, name in (("whole", "healthy"), ("single", "faulty"))
+    )
+    size, association = ("heteroskedasticity", "predicted_size"), ("confounding", "association_worst")
+    assert healthy[size]["quantiles"][2] < faulty[size]["quantiles"][1]
+    assert association not in healthy  # without a fault no covariate is there
+    assert faulty[association]["quantiles"][1] > faulty[association]["limit"]
     page = (tmp_path / "validation.md").read_text()
+    assert "| audits without a fault that fail, at most (upper bound) | all | 2 % | 77.6 % | **no** |" in page  # of two
     assert "| processor minutes, at most | whole audits | 240 | 0 | yes |" in page
     assert "| `confounding` | `depth_ratio` | 2.5 |" in page
-    assert "Ended early" not in page
+    assert "ended early" not in page
 
 
-def test_an_ended_study_counts_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ended_study_counts_what_is_finished_and_keeps_its_other_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(SCRIPTS)
     validation = importlib.import_module("validation")
-    trials = validation.planned(1, 300, 5, 300)
-    validation.write(trials, [], tmp_path / "none")
+    trials = validation.alone(1, 300)
+    validation.write("single", trials, [], tmp_path / "none")
     assert not (tmp_path / "none").exists()
     found = validation.Audited({"confounding": validation.Outcome("warn", {"association_worst": (0.9, 0.5)})}, 2.0)
-    validation.write(trials, [found], tmp_path)
+    validation.write("single", trials, [found], tmp_path)
+    broken = validation.Audited({"confounding": validation.Outcome("error", {})}, 1.0)
+    healthy = validation.Audited({"confounding": validation.Outcome("pass", {})}, 1.0)
+    validation.write("whole", validation.whole(2, 300), [broken, healthy], tmp_path)
     results = json.loads((tmp_path / "validation.json").read_text())
-    assert results["rates"]["confounding"]["detected"]["hits"] == 1
-    assert results["rates"]["confounding"]["warn"]["share"] is None
-    assert f"Ended early: 1 of {len(trials)} audits" in (tmp_path / "validation.md").read_text()
+    assert results["single"]["rates"]["confounding"]["found"]["hits"] == 1
+    assert results["single"]["rates"]["influence"]["alarms"]["share"] is None
+    page = (tmp_path / "validation.md").read_text()
+    assert f"(ended early: {len(trials)} were planned)" in page
+    assert "Diagnostics that broke: 1." in page
 
 
 @pytest.mark.slow
