@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 # Chance alone makes an association in at most 1 % of studies, whatever the sizes: the p-values are of permutations.
 ASSOCIATION_LIMIT = 0.5  # of Cramer's V or the correlation: a quarter of the groups' variance
 CHANCE = 0.01  # p-value; of the table's columns times their number
-DEPTH_LIMIT = 2.5  # ratio of the groups' median depths, or its inverse; in 1,470 healthy cohorts 1/2.9 to 2.2
+DEPTH_LIMIT = 2.5  # ratio of the groups' median depths, or its inverse; in 1,700 healthy cohorts 1/2.9 to 2.2
 FAR_APART = 4.0  # such a ratio that needs no permutation: beyond all of those (reports/validation)
 INFLATION_LIMIT = 4.0  # of the variance of the contrast: standard errors doubled
 PERMUTATIONS = 4_999

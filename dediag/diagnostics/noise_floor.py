@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 SEEN_SHARE = 0.95  # of samples in which a gene at the measurement floor has at least one read
 ACTIVE_SHARE = 0.5  # of the samples in which a gene that zFPKM keeps is active: the median one
 RATIO_LIMIT = (
-    2.5  # of the groups' floors: one of 1,470 healthy cohorts warned, the furthest lay at 2.9 (reports/validation)
+    2.5  # of the groups' floors: one of 1,700 healthy cohorts warned, the furthest lay at 2.9 (reports/validation)
 )
 BETWEEN_LIMIT = 0.05  # share of the genes between the two floors that is worth a warning without any call below them
 LEAN_LIMIT = 0.25  # difference of the up-fractions below and above the floor

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 # Limits on the nearer end of each interval (log2); reports/validation_direction lists alarms of healthy cohorts.
 SHIFT_LIMIT = 0.1  # another method: eight real data sets have up to .08
 DISPERSION_LIMIT = 0.05  # that of heteroskedasticity
-COMPOSITION_LIMIT = 0.3  # the total: shifts of up to .43 in 1,470 healthy cohorts, none of them surely .3
+COMPOSITION_LIMIT = 0.3  # the total: shifts of up to .43 in 1,700 healthy cohorts, none of them surely .3
 GIVEN = "given size factors"
 TOP = 10  # most abundant genes of a sample
 NOTHING = "Nothing to do."
