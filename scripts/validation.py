@@ -225,9 +225,14 @@ def rate(found: list[Audited], diagnostic: str, wanted: Collection[str]) -> dict
 
 def proportion(hits: int, n: int) -> dict[str, Any]:
     """A share with its exact lower and upper bound, each of 95 %."""
-    low = float(beta.ppf(0.05, hits, n - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(0.95, hits + 1, n - hits)) if hits < n else 1.0
+    low, high = bounds(hits, n)
     return {"hits": hits, "cohorts": n, "share": hits / n if n else None, "low": low, "high": high}
+
+
+def bounds(hits: int, n: int) -> tuple[float, float]:
+    """Exact lower and upper bound of a rate, each of 95 %."""
+    low = float(beta.ppf(0.05, hits, n - hits + 1)) if hits else 0.0
+    return low, float(beta.ppf(0.95, hits + 1, n - hits)) if hits < n else 1.0
 
 
 def located(found: list[Audited], levels: tuple[float, ...]) -> list[dict[str, Any]]:
