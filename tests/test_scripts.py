@@ -135,7 +135,10 @@ def test_ratios_and_shifts_stand_beside_the_truth(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_alarms_are_counted(tmp_path: Path) -> None:
+def test_alarms_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    validation = importlib.import_module("validation")
+    assert set(validation.whole(1, 300)[0].run().outcomes) == set(validation.registered())  # none is left out of a rate
     options = ["--whole", "2", "--single", "1", "--genes", "300", "--whole-genes", "300"]
     done = run("validation.py", *options, "--workers", "2", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -213,5 +213,6 @@ def test_equals_limma_by_residual_likelihood(name, real_data):
     given, by_default, samples = real(name, real_data)
     found, expected = sample_weights(*given), REML.loc[name].loc[samples.index.astype(str), "weight"]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert spearmanr(found, expected)[0] >= 0.99
     likelihoods = [-residual_likelihood(given[0], given[1], -np.log(w), given[2]) for w in (found, by_default)]
     assert likelihoods[0] > likelihoods[1]
